@@ -1,0 +1,21 @@
+"""What a user may ask for: schemas of parameters, experiments and settings."""
+
+from tenfold.config.experiment import DatasetConfig, ExperimentConfig, ModelEntry
+from tenfold.config.loading import dump_config, load_config, parse_config
+from tenfold.config.params import PARAMS, FrozenModel, ModelParams, canonical_params
+from tenfold.config.settings import Settings, load_settings
+
+__all__ = [
+    "PARAMS",
+    "DatasetConfig",
+    "ExperimentConfig",
+    "FrozenModel",
+    "ModelEntry",
+    "ModelParams",
+    "Settings",
+    "canonical_params",
+    "dump_config",
+    "load_config",
+    "load_settings",
+    "parse_config",
+]

@@ -1,0 +1,272 @@
+"""The schema of an experiment: what Python, YAML, the command line and HTTP all accept."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from tenfold.config.params import PARAMS, FrozenModel
+from tenfold.errors import nearest
+
+_DOTTED_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")
+
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+        description="Lower-case letters, digits, '.', '_' and '-'; 64 at most.",
+    ),
+]
+
+
+class DatasetConfig(FrozenModel):
+    """Which images, and how they are split."""
+
+    source: str = Field(
+        default="digits",
+        min_length=1,
+        max_length=4096,
+        description="A data set's name (see `tenfold data list`), or a path to an IDX folder, "
+        "an .npz file, a .csv file or a folder of class folders.",
+        json_schema_extra={"local_only": "path"},
+    )
+    target: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A class name: makes the binary task 'this class or another'.",
+    )
+    label_column: str | None = Field(
+        default=None, description="Name of a CSV's label column; default: the first column."
+    )
+    group_column: str | None = Field(
+        default=None,
+        description="Name of the column that says who wrote an image; no split cuts a group.",
+    )
+    image_shape: tuple[int, int] | None = Field(
+        default=None,
+        description="Height and width in pixels, where the files do not say it.",
+    )
+    max_images: int | None = Field(
+        default=None, ge=40, description="Keep at most so many images, a stratified sample."
+    )
+    validation_fraction: float = Field(
+        default=1 / 6,
+        ge=0.02,
+        le=0.5,
+        description="Share of the rows held out for choosing and calibrating.",
+    )
+    test_fraction: float = Field(
+        default=0.2,
+        ge=0.05,
+        le=0.5,
+        description="Share of the rows sealed for the test, where the data has no test part.",
+    )
+    cv_below: int = Field(
+        default=5000,
+        ge=0,
+        description="Below so many rows choices are made by repeated cross-validation.",
+    )
+    cv_folds: int = Field(default=5, ge=2, le=20, description="Folds of the cross-validation.")
+    cv_repeats: int = Field(default=2, ge=1, le=20, description="Repeats of it.")
+
+
+class ModelEntry(FrozenModel):
+    """One model of the comparison, with fixed parameters and a grid of others."""
+
+    model: str = Field(
+        min_length=1,
+        max_length=200,
+        description="A registered model's name, or 'package.module:Class' of an own estimator.",
+        json_schema_extra={"local_only": "dotted path"},
+    )
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="Parameters that every trial of this entry shares."
+    )
+    grid: dict[str, list[Any]] = Field(
+        default_factory=dict,
+        description="Lists of values; each combination is one trial, the last name varying "
+        "fastest.",
+    )
+    timeout_s: float | None = Field(
+        default=None, gt=0, description="Seconds after which one trial of it is ended."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_a_name(cls, value: Any) -> Any:
+        return {"model": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_parameters(self) -> Self:
+        problems = list(self._problems())
+        if problems:
+            raise PydanticCustomError(
+                "parameters", "the parameters are not valid", {"problems": problems}
+            )
+        return self
+
+    @property
+    def is_own_estimator(self) -> bool:
+        """Whether `model` is the dotted path of an estimator that tenfold does not register."""
+        return ":" in self.model
+
+    def combinations(self) -> Iterator[dict[str, Any]]:
+        """Yield the grid's combinations in order; one empty one when there is no grid."""
+        for values in itertools.product(*self.grid.values()):
+            yield dict(zip(self.grid, values, strict=True))
+
+    def _problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Yield (path below this entry, message) for each broken rule."""
+        for name, values in self.grid.items():
+            if not values:
+                yield ("grid", name), "is empty; give at least one value"
+            if name in self.params:
+                yield ("grid", name), "is in 'params' too; keep one of the two"
+        if self.is_own_estimator:
+            if not _DOTTED_PATH.match(self.model):
+                yield ("model",), f"got {self.model!r}; must look like 'package.module:Class'"
+            return
+        schema = PARAMS.get(self.model)
+        if schema is None:
+            yield (
+                ("model",),
+                f"got {self.model!r}, which is no model. {nearest(self.model, PARAMS)}",
+            )
+            return
+        yield from _schema_problems(schema, self.params, ("params",))
+        for name, values in self.grid.items():
+            for index, value in enumerate(values):
+                yield from _schema_problems(schema, {name: value}, ("grid",), index=index)
+
+
+class ExperimentConfig(FrozenModel):
+    """A whole experiment: the data, the models, and how they are compared."""
+
+    name: Name = Field(default="experiment", description="Names the results and the MLflow runs.")
+    description: str = Field(
+        default="", max_length=2000, description="A sentence or two for the report."
+    )
+    dataset: DatasetConfig = Field(
+        default_factory=DatasetConfig, description="The images; a plain string is its source."
+    )
+    models: tuple[ModelEntry, ...] = Field(
+        min_length=1, description="What is compared; a plain string is a model with its defaults."
+    )
+    seed: int = Field(default=42, ge=0, lt=2**31, description="Seed of every fit.")
+    repeats: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="Trainings of each row with seeds seed, seed+1, …: measures retraining.",
+    )
+    refit: Literal["winner", "all", "none"] = Field(
+        default="winner",
+        description="Which recipes are fitted again on train and validation rows together.",
+    )
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="Threads of one fit; default: all cores, at most 4.",
+    )
+    units_at_once: int | None = Field(
+        default=None,
+        ge=0,
+        le=256,
+        description="Fits at the same time, each in its own process; default: cores over threads. "
+        "0 fits inside this process, without time and memory limits.",
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        default="auto", description="What networks compute on."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="Arithmetic of networks; auto asks the hardware's flags."
+    )
+    timeout_s: float | None = Field(
+        default=None, gt=0, description="Seconds after which any one trial is ended."
+    )
+    time_limit_s: float | None = Field(
+        default=None, gt=0, description="Seconds for the whole experiment."
+    )
+    memory_limit_mb: int | None = Field(
+        default=None,
+        ge=256,
+        description="Memory of one fit's process in MiB, at which it is ended.",
+    )
+    wanted_precision: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Binary tasks: report the threshold that reaches it on validation rows.",
+    )
+    wanted_recall: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Binary tasks: report the threshold that reaches it on validation rows.",
+    )
+    tracking: Literal["mlflow", "none"] = Field(
+        default="mlflow",
+        description="Where finished trials are remembered; none forgets them at the end.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_a_source(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and isinstance(value.get("dataset"), str):
+            return {**value, "dataset": {"source": value["dataset"]}}
+        return value
+
+    @model_validator(mode="after")
+    def _check_wanted(self) -> Self:
+        wanted = {"wanted_precision": self.wanted_precision, "wanted_recall": self.wanted_recall}
+        for name, value in wanted.items():
+            if value is not None and self.dataset.target is None:
+                raise PydanticCustomError(
+                    "wanted",
+                    "the parameters are not valid",
+                    {
+                        "problems": [
+                            ((name,), "needs a binary task; set dataset.target to a class name")
+                        ]
+                    },
+                )
+        return self
+
+
+def describe_error(error: Mapping[str, Any], schema: type[FrozenModel]) -> str:
+    """Return what is wrong, the value got and what is allowed, from one pydantic error.
+
+    Args:
+        error: An item of ``ValidationError.errors()``.
+        schema: The model whose fields are valid where the key is unknown.
+    """
+    if error["type"] == "extra_forbidden":
+        return f"is no known key. {nearest(str(error['loc'][-1]), schema.model_fields)}"
+    if error["type"] == "missing":
+        return "is required"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"got {error['input']!r}; must be {message}"
+
+
+def _schema_problems(
+    schema: type[FrozenModel],
+    values: Mapping[str, Any],
+    prefix: tuple[str | int, ...],
+    *,
+    index: int | None = None,
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    try:
+        schema.model_validate(values)
+    except ValidationError as error:
+        for item in error.errors():
+            if index is not None and not item["loc"]:
+                continue  # a rule over several fields is judged on the whole trial
+            tail = tuple(item["loc"])
+            at = prefix + (tail if index is None else (*tail[:1], index, *tail[1:]))
+            yield at, describe_error(item, schema)

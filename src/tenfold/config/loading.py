@@ -1,0 +1,198 @@
+"""Experiments as files: reading YAML, `--set a.b=c`, and one line for each broken rule."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from tenfold.config.experiment import ExperimentConfig, describe_error
+from tenfold.config.params import FrozenModel
+from tenfold.errors import ConfigError
+
+MAX_FILE_BYTES = 1_000_000
+
+
+def load_config(
+    path: Path | str, *, overrides: Iterable[str] = (), updates: Mapping[str, Any] | None = None
+) -> ExperimentConfig:
+    """Read an experiment from a YAML file.
+
+    Args:
+        path: The file. Its stem is the experiment's name where the file gives none.
+        overrides: Assignments such as ``"seed=7"`` or ``"models.0.params.C=10"``.
+        updates: Top-level keys that replace the file's.
+
+    Returns:
+        The checked configuration.
+
+    Raises:
+        ConfigError: The file cannot be read or breaks a rule; one line per problem.
+    """
+    path = Path(path)
+    raw = _read_mapping(path)
+    raw.setdefault("name", path.stem.lower())
+    return parse_config({**raw, **(updates or {})}, overrides=overrides, origin=str(path))
+
+
+def parse_config(
+    raw: Mapping[str, Any], *, overrides: Iterable[str] = (), origin: str = "configuration"
+) -> ExperimentConfig:
+    """Check a plain mapping and make it an experiment.
+
+    Args:
+        raw: The keys of `ExperimentConfig`.
+        overrides: As in `load_config`.
+        origin: What error lines start with, for example a file's name.
+
+    Raises:
+        ConfigError: One line per problem.
+
+    >>> parse_config({"models": ["knn"]}, overrides=["seed=7"]).seed
+    7
+    """
+    tree = dict(raw)
+    for assignment in overrides:
+        _assign(tree, assignment)
+    try:
+        return ExperimentConfig.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(
+            f"{origin}: {line}" for item in error.errors() for line in _lines(item)
+        ) from error
+
+
+def dump_config(config: ExperimentConfig) -> str:
+    """Return the YAML text that `load_config` reads back to an equal configuration."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(
+                [f"{path}: is larger than {MAX_FILE_BYTES:,} bytes, the most a configuration has"]
+            )
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_OneOfEachKey)  # noqa: S506 a SafeLoader
+    except FileNotFoundError as error:
+        raise ConfigError([f"{path}: no such file; see experiments/ for ones to copy"]) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: cannot be read as text: {error}"]) from error
+    except yaml.YAMLError as error:
+        raise ConfigError([f"{path}: is not valid YAML: {_one_line(error)}"]) from error
+    if not isinstance(raw, dict):
+        raise ConfigError(
+            [f"{path}: must hold keys and values, got {type(raw).__name__}; see experiments/"]
+        )
+    return raw
+
+
+class _OneOfEachKey(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, which YAML would silently drop."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key.value!r} is given twice", key.start_mark
+                )
+            seen.add(key.value)
+        return typing.cast("dict[Any, Any]", super().construct_mapping(node, deep=deep))
+
+
+def _one_line(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return f"{getattr(error, 'problem', None) or error}{where}"
+
+
+def _assign(tree: dict[str, Any], assignment: str) -> None:
+    """Set one value of a nested mapping in place, copying what it walks through."""
+    dotted, equals, text = assignment.partition("=")
+    if not equals or not dotted.strip():
+        raise ConfigError([f"--set {assignment}: must look like key=value or a.b=value"])
+    try:
+        value = yaml.safe_load(text) if text else ""
+    except yaml.YAMLError as error:
+        raise ConfigError([f"--set {assignment}: the value is not YAML: {error}"]) from error
+    *parents, last = dotted.strip().split(".")
+    at: Any = tree
+    for name in parents:
+        at = _step(at, name, assignment)
+    _put(at, last, value, assignment)
+
+
+def _step(at: Any, name: str, assignment: str) -> Any:
+    if isinstance(at, list):
+        index = _index(at, name, assignment)
+        inner = at[index]
+        at[index] = inner = {"model": inner} if isinstance(inner, str) else _copied(inner)
+        return inner
+    inner = at.get(name, {})
+    if name == "dataset" and isinstance(inner, str):
+        inner = {"source": inner}
+    at[name] = inner = _copied(inner)
+    if not isinstance(inner, dict | list):
+        raise ConfigError([f"--set {assignment}: {name!r} holds {inner!r}, nothing lies below it"])
+    return inner
+
+
+def _put(at: Any, name: str, value: Any, assignment: str) -> None:
+    if isinstance(at, list):
+        at[_index(at, name, assignment)] = value
+    else:
+        at[name] = value
+
+
+def _index(at: list[Any], name: str, assignment: str) -> int:
+    if not name.isdecimal() or int(name) >= len(at):
+        raise ConfigError(
+            [f"--set {assignment}: {name!r} must be a position from 0 to {len(at) - 1}"]
+        )
+    return int(name)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, list | tuple) else value
+
+
+def _lines(item: Mapping[str, Any]) -> Iterable[str]:
+    """Yield ``path: message`` for one pydantic error, with the problems it may carry."""
+    loc = tuple(item["loc"])
+    problems = item.get("ctx", {}).get("problems")
+    if item["type"] == "too_short" and item["input"]:
+        return  # every item was refused, and each has its own line
+    if problems is not None:
+        for path, message in problems:
+            yield f"{_dotted((*loc, *path))}: {message}"
+    else:
+        yield f"{_dotted(loc)}: {describe_error(item, _schema_at(loc))}"
+
+
+def _dotted(loc: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in loc) or "top level"
+
+
+def _schema_at(loc: tuple[str | int, ...]) -> type[FrozenModel]:
+    """Return the schema whose keys were valid at the parent of a path."""
+    schema: type[FrozenModel] = ExperimentConfig
+    for part in loc[:-1]:
+        field = schema.model_fields.get(str(part))
+        if field is not None:
+            schema = _model_in(field.annotation) or schema
+    return schema
+
+
+def _model_in(annotation: Any) -> type[FrozenModel] | None:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation if issubclass(annotation, FrozenModel) else None
+    found = (_model_in(inner) for inner in typing.get_args(annotation))
+    return next((model for model in found if model is not None), None)

@@ -1,0 +1,252 @@
+"""The parameters of every registered model: their types, bounds, defaults and descriptions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from tenfold.errors import ConfigError, UnknownModelError, nearest
+
+
+class FrozenModel(BaseModel):
+    """Base of every schema: immutable, unknown keys refused, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ModelParams(FrozenModel):
+    """Base of the schemas that describe one model's parameters each."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain_value(cls, value: object, info: ValidationInfo) -> object:
+        """Turn NumPy scalars into Python's; refuse true and false where a number is wanted."""
+        item = getattr(value, "item", None)
+        if callable(item) and getattr(value, "ndim", None) == 0:
+            value = item()
+        field = cls.model_fields[info.field_name or ""]
+        if isinstance(value, bool) and field.annotation is not bool:
+            raise ValueError("true and false are not allowed here")
+        return value
+
+
+Pca = Annotated[
+    Annotated[int, Field(ge=1, strict=True)] | Annotated[float, Field(gt=0, lt=1)] | None,
+    Field(
+        description="Principal components to reduce the pixels to before the fit: a fraction of "
+        "the variance to keep (between 0 and 1), a number of components (1 or more), or null "
+        "for none. Fitted on the training rows only."
+    ),
+]
+
+
+class LogisticRegressionParams(ModelParams):
+    """Multinomial logistic regression, L2 penalty, L-BFGS."""
+
+    max_iter: int = Field(100, ge=1, le=100_000, description="Most iterations of the solver.")
+    C: float = Field(1.0, gt=0, le=1e9, description="Inverse strength of the L2 penalty.")
+    pca: Pca = None
+
+
+class KnnParams(ModelParams):
+    """The k nearest training images by Euclidean distance."""
+
+    n_neighbors: int = Field(5, ge=1, le=10_000, description="Neighbours that vote.")
+    weights: Literal["uniform", "distance"] = Field(
+        "uniform", description="Whether votes count equally or by inverse distance."
+    )
+    pca: Pca = None
+
+
+class SvmParams(ModelParams):
+    """Support vector machine."""
+
+    C: float = Field(10.0, gt=0, le=1e9, description="Inverse strength of the penalty.")
+    gamma: Literal["scale", "auto"] | Annotated[float, Field(gt=0, le=1e6)] = Field(
+        "scale",
+        description="Width of the kernel on pixels of 0..1: scale is 1 / (n_pixels * variance), "
+        "auto is 1 / n_pixels.",
+    )
+    kernel: Literal["rbf", "linear", "poly"] = Field("rbf", description="Kernel function.")
+    degree: int = Field(3, ge=1, le=10, description="Degree of the poly kernel.")
+    pca: Pca = None
+
+
+class RandomForestParams(ModelParams):
+    """Random forest of fully grown trees."""
+
+    n_estimators: int = Field(100, ge=1, le=10_000, description="Trees.")
+    max_depth: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None, description="Most levels of a tree; null: until the leaves are pure."
+    )
+    min_samples_split: int = Field(
+        2, ge=2, le=1_000_000, description="Fewest rows that a node must hold to be split."
+    )
+    min_samples_leaf: int = Field(
+        1, ge=1, le=1_000_000, description="Fewest rows that a leaf must hold."
+    )
+    criterion: Literal["gini", "entropy"] = Field("gini", description="Measure of impurity.")
+    max_features: Literal["sqrt", "log2"] | Annotated[float, Field(gt=0, le=1)] | None = Field(
+        "sqrt", description="Pixels tried at each split: a rule, a fraction, or null for all."
+    )
+    pca: Pca = None
+
+
+class XgboostParams(ModelParams):
+    """Gradient-boosted trees by XGBoost."""
+
+    n_estimators: int = Field(100, ge=1, le=10_000, description="Rounds of boosting.")
+    max_depth: int = Field(6, ge=1, le=64, description="Most levels of a tree.")
+    learning_rate: float = Field(0.3, gt=0, le=1, description="Shrinkage of each tree.")
+    tree_method: Literal["hist", "approx", "exact"] = Field(
+        "hist", description="How splits are found; hist is by far the fastest."
+    )
+    subsample: float = Field(1.0, gt=0, le=1, description="Fraction of the rows for each tree.")
+    colsample_bytree: float = Field(
+        1.0, gt=0, le=1, description="Fraction of the pixels for each tree."
+    )
+    min_child_weight: float = Field(
+        1.0, ge=0, le=1e6, description="Smallest sum of weights that a leaf must hold."
+    )
+    reg_lambda: float = Field(1.0, ge=0, le=1e6, description="L2 penalty on leaf values.")
+    pca: Pca = None
+
+
+class SgdParams(ModelParams):
+    """Linear classifier by stochastic gradient descent, one against the rest."""
+
+    loss: Literal["hinge", "log_loss", "modified_huber"] = Field(
+        "hinge", description="Loss; hinge is a linear SVM, log_loss logistic regression."
+    )
+    alpha: float = Field(1e-4, gt=0, le=1e3, description="Strength of the L2 penalty.")
+    max_iter: int = Field(100, ge=1, le=100_000, description="Most passes over the data.")
+    tol: float = Field(
+        1e-3, ge=0, le=1, description="Stop when the loss falls by less than this; 0: never."
+    )
+    average: bool = Field(False, description="Average the weights over all steps.")
+    pca: Pca = None
+
+
+class NetworkParams(ModelParams):
+    """What the training of every network has in common."""
+
+    epochs: int = Field(5, ge=1, le=10_000, description="Passes over the training images.")
+    batch_size: int = Field(128, ge=2, le=65_536, description="Images per step.")
+    learning_rate: float = Field(1e-3, gt=0, le=10, description="Step size, at its peak.")
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field("adam", description="Optimizer.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd and rmsprop.")
+    weight_decay: float = Field(
+        0.0, ge=0, le=10, description="L2 penalty; decoupled from the gradient with adamw."
+    )
+    schedule: Literal["constant", "cosine", "one_cycle"] = Field(
+        "constant",
+        description="Learning rate over the steps: constant, falling by half a cosine to zero, "
+        "or rising to the peak and then falling to zero.",
+    )
+    patience: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None,
+        description="Stop after this many epochs without a lower validation loss and keep the "
+        "best epoch; null: never. Idle when no validation rows are given.",
+    )
+
+
+Width = Annotated[int, Field(ge=1, le=65_536)]
+
+
+class MlpParams(NetworkParams):
+    """Multi-layer perceptron."""
+
+    hidden_layers: Annotated[tuple[Width, ...], Field(min_length=1, max_length=32)] = Field(
+        (256, 128), description="Units of each hidden layer, first to last."
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Chance that a hidden unit is left out.")
+    batch_norm: bool = Field(True, description="Normalise each hidden layer over the batch.")
+    epochs: int = Field(15, ge=1, le=10_000, description="Passes over the training images.")
+    schedule: Literal["constant", "cosine", "one_cycle"] = Field(
+        "one_cycle", description=str(NetworkParams.model_fields["schedule"].description)
+    )
+
+
+class KerasCnnParams(NetworkParams):
+    """Two convolutions, two pools, one dense layer: the classic Keras network."""
+
+
+PARAMS: Mapping[str, type[ModelParams]] = MappingProxyType(
+    {
+        "logistic_regression": LogisticRegressionParams,
+        "knn": KnnParams,
+        "svm": SvmParams,
+        "random_forest": RandomForestParams,
+        "xgboost": XgboostParams,
+        "sgd": SgdParams,
+        "mlp": MlpParams,
+        "keras_cnn": KerasCnnParams,
+    }
+)
+
+
+def explain(error: ValidationError, schema: type[BaseModel], prefix: str = "") -> tuple[str, ...]:
+    """Return one line per problem: its path, the value got, the rule, the nearest valid name.
+
+    Args:
+        error: What pydantic raised.
+        schema: The model that refused the values; its fields are the valid names.
+        prefix: Put before each path, for example ``"svm."``.
+    """
+    lines: dict[str, None] = {}
+    for problem in error.errors(include_url=False):
+        # Behind a field's name stand places in a list, and names of a union's members: left out.
+        places = [str(part) for part in problem["loc"][1:] if isinstance(part, int)]
+        name = ".".join([*map(str, problem["loc"][:1]), *places])
+        if problem["type"] == "extra_forbidden":
+            rule = f"is not a parameter. {nearest(name, schema.model_fields)}"
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            rule = f"is {problem['input']!r}: {message[:1].lower()}{message[1:]}."
+        lines[f"{prefix}{name} {rule}"] = None
+    return tuple(lines)
+
+
+def canonical_params(model: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's complete parameters in their one JSON form.
+
+    Args:
+        model: A registered name, or the dotted path ``package.module:Class`` of an own estimator,
+            whose parameters are only checked to be plain JSON values: nothing is imported.
+        params: Some or all parameters; what is missing takes its default.
+
+    Returns:
+        Plain values in the schema's order: tuples as lists, whole numbers as floats where the
+        schema says float, so that equal recipes give equal texts.
+
+    Raises:
+        UnknownModelError: No model has this name.
+        ConfigError: A parameter is unknown, of a wrong type or out of bounds.
+
+    >>> canonical_params("svm", {"C": 1})
+    {'C': 1.0, 'gamma': 'scale', 'kernel': 'rbf', 'degree': 3, 'pca': None}
+    """
+    if ":" in model:
+        return _plain_json(model, params)
+    schema = PARAMS.get(model)
+    if schema is None:
+        raise UnknownModelError(f"No model is named {model!r}. {nearest(model, PARAMS)}")
+    try:
+        return schema.model_validate(dict(params)).model_dump(mode="json")
+    except ValidationError as error:
+        raise ConfigError(explain(error, schema, f"{model}.")) from error
+
+
+def _plain_json(model: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters as JSON gives them back."""
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(params), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            [f"{model}: parameters of an own estimator must be plain JSON values: {error}."]
+        ) from error
+    return plain

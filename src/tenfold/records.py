@@ -1,0 +1,226 @@
+"""The records that pass between the composer, the workers, the tracker and the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.files import replacing
+
+Floats = npt.NDArray[np.floating[Any]]
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of a value: sorted keys, no spaces, tuples as lists.
+
+    Raises:
+        TypeError: The value holds something that JSON has no form for.
+        ValueError: The value holds NaN or infinity.
+
+    >>> canonical_json({"b": (1, 2), "a": None})
+    '{"a":null,"b":[1,2]}'
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """What the last digits of a result depend on, beside its inputs.
+
+    Args:
+        device: Device type, for example ``"cpu"`` or ``"cuda"``.
+        precision: ``"float32"`` or ``"bfloat16"``.
+        threads: Threads of one fit, at least 1.
+    """
+
+    device: str
+    precision: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe to fit on one data set: a model, its complete parameters and a seed.
+
+    Args:
+        model: A registered name, or the dotted path ``package.module:Class`` of an own estimator.
+        params: Complete, canonical parameters (every field of the model's schema).
+        title: The model's name on the leaderboard, for example ``"Random Forest"``.
+        label: The parameter cell on the leaderboard, for example ``"n_estimators=100"``.
+        seed: Seed of the fit, 0 to 2**31 - 1.
+        repeat: Number of the retraining, from 0; ``seed`` already differs by it.
+        refit: True when the chosen recipe is fitted again on train and validation rows together.
+        timeout_s: Seconds after which the fit is ended; None: no limit. Not part of the key.
+    """
+
+    model: str
+    params: Mapping[str, Any]
+    title: str
+    label: str
+    seed: int
+    repeat: int = 0
+    refit: bool = False
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True)
+class TrialKey:
+    """Everything that a trial's result depends on; equal keys have equal results.
+
+    Args:
+        fingerprint: SHA-256 of the data set's content, target and reading rule.
+        model: As in `Trial`.
+        params: As in `Trial`.
+        seed: As in `Trial`.
+        refit: As in `Trial`.
+        split: Version and settings of the split.
+        fitting_version: Version of what a worker computes from a fit.
+        model_version: ``ModelSpec.version``, or 0 for an own estimator.
+        source_sha256: Hash of an own estimator's source file; empty for a registered model.
+        numerics: Device type, precision, threads.
+    """
+
+    fingerprint: str
+    model: str
+    params: Mapping[str, Any]
+    seed: int
+    refit: bool
+    split: str
+    fitting_version: int
+    model_version: int
+    source_sha256: str
+    numerics: Numerics
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical form, 64 hexadecimal digits."""
+        fields = {**asdict(self), "params": dict(self.params)}
+        return hashlib.sha256(canonical_json(fields).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class FitUnit:
+    """Trials that one fit answers together; what executors run and workers are given.
+
+    Args:
+        trials: At least one; they differ in their path parameter alone.
+        keys: The digest of each trial's key, in the same order.
+        numerics: What its fit computes on.
+        bases: For refits, the digest of the train fit that the recipe is repeated from.
+    """
+
+    trials: tuple[Trial, ...]
+    keys: tuple[str, ...]
+    numerics: Numerics
+    bases: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What a person would call the unit, for example ``KNN n_neighbors=3``."""
+        labels = " | ".join(trial.label for trial in self.trials if trial.label)
+        stage = " (refit)" if self.trials[0].refit else ""
+        return f"{self.trials[0].title} {labels}".rstrip() + stage
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Probabilities that a trial gave, one row per image, one column per class, 0 to 1.
+
+    Args:
+        validation: ``(n_validation, n_classes)`` in the split's row order; None for a refit.
+        test: ``(n_test, n_classes)``.
+    """
+
+    validation: Floats | None
+    test: Floats
+
+    @classmethod
+    def read(cls, path: Path) -> Predictions:
+        """Read what `write` wrote, as float64 rows of sum 1.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: It is damaged.
+        """
+        with np.load(path, allow_pickle=False) as arrays:
+            validation = _unpacked(arrays["validation"]) if "validation" in arrays else None
+            return cls(validation, _unpacked(arrays["test"]))
+
+    def write(self, path: Path) -> None:
+        """Write both in half precision as ``.npz``; every row's largest stays in its place.
+
+        Raises:
+            StorageError: The file cannot be written.
+        """
+        arrays = {"test": _packed(self.test)}
+        if self.validation is not None:
+            arrays["validation"] = _packed(self.validation)
+        with replacing(path) as temporary:
+            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        validation = None if self.validation is None else self.validation.shape
+        return f"Predictions(validation={validation}, test={self.test.shape})"
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What became of one trial.
+
+    Args:
+        trial: The recipe.
+        key: Digest of its key.
+        status: ``"finished"`` or ``"failed"``.
+        error: One line that says why it failed; None when finished.
+        run_id: The tracker's name for it; empty when nothing was tracked.
+        fit_s: Wall seconds of the fit that predicts the test rows.
+        predict_us_per_image: Microseconds per image, over all test images in one call.
+        model_bytes: Bytes of everything learned.
+        fit_rows: Rows that the fit saw.
+        chosen: Decisions that a refit repeats, for example ``{"epochs": 7}``.
+        calibration: The calibrator as plain values; None when the model needs none.
+        history: Per step, what the fit reported.
+        predictions: None when failed.
+        reused: True when it was found finished and not run again.
+    """
+
+    trial: Trial
+    key: str
+    status: Literal["finished", "failed"]
+    error: str | None = None
+    run_id: str = ""
+    fit_s: float = 0.0
+    predict_us_per_image: float = 0.0
+    model_bytes: int = 0
+    fit_rows: int = 0
+    chosen: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    calibration: Mapping[str, Any] | None = None
+    history: tuple[Mapping[str, float], ...] = ()
+    predictions: Predictions | None = None
+    reused: bool = False
+
+
+def _packed(probabilities: Floats) -> npt.NDArray[np.float16]:
+    packed = probabilities.astype(np.float16)
+    rows = np.arange(len(packed))
+    true, rounded = probabilities.argmax(axis=1), packed.argmax(axis=1)
+    moved = true != rounded  # two that differed became equal, and the first of equals wins
+    packed[rows[moved], true[moved]] = np.nextafter(
+        packed[rows[moved], rounded[moved]], np.float16(2)
+    )
+    return packed
+
+
+def _unpacked(packed: npt.NDArray[Any]) -> Floats:
+    probabilities: Floats = packed.astype(np.float64)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return probabilities

@@ -1,0 +1,60 @@
+"""Records keep what they are given, also through a file."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from tenfold.errors import StorageError
+from tenfold.records import FitUnit, Numerics, Predictions, Trial, TrialKey, canonical_json
+
+NUMERICS = Numerics("cpu", "float32", 1)
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.float64, (20, 4), elements=st.floats(0.001, 1)))
+def test_predictions_keep_every_label_through_a_file(tmp_path_factory, weights):
+    probabilities = weights / weights.sum(axis=1, keepdims=True)
+    path = tmp_path_factory.mktemp("predictions") / "p.npz"
+    Predictions(probabilities, probabilities[:3]).write(path)
+    read = Predictions.read(path)
+    np.testing.assert_array_equal(read.validation.argmax(axis=1), probabilities.argmax(axis=1))
+    np.testing.assert_allclose(read.validation, probabilities, atol=1e-3)
+    np.testing.assert_allclose(read.test.sum(axis=1), 1)
+
+
+def test_two_that_round_to_the_same_keep_their_order(tmp_path):
+    near = np.array([[0.49999, 0.50001], [0.50001, 0.49999]])
+    Predictions(None, near).write(tmp_path / "p.npz")
+    read = Predictions.read(tmp_path / "p.npz")
+    assert read.validation is None
+    assert read.test.argmax(axis=1).tolist() == [1, 0]
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot write"):
+        Predictions(None, np.ones((1, 1))).write(tmp_path / "file" / "p.npz")
+
+
+def test_a_key_does_not_depend_on_the_order_of_parameters():
+    def key(params):
+        return TrialKey("f", "m", params, 0, False, "s", 1, 1, "", NUMERICS).digest
+
+    assert key({"a": 1, "b": (1, 2)}) == key({"b": [1, 2], "a": 1})
+    assert key({"a": 1}) != key({"a": 1.5})
+
+
+def test_what_json_cannot_hold_is_no_key():
+    with pytest.raises(ValueError):
+        canonical_json(float("nan"))
+    with pytest.raises(TypeError):
+        canonical_json(object())
+
+
+def test_a_unit_is_named_as_a_person_would():
+    trial = Trial("knn", {}, "KNN", "n_neighbors=3", 0)
+    assert FitUnit((trial,), ("k",), NUMERICS).name == "KNN n_neighbors=3"
+    again = Trial("knn", {}, "KNN", "", 0, refit=True)
+    assert FitUnit((again,), ("k",), NUMERICS).name == "KNN (refit)"
