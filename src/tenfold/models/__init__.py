@@ -1,0 +1,21 @@
+"""Models: a registry of scikit-learn estimators, and calibration of what they say."""
+
+from tenfold.models.building import build_model
+from tenfold.models.calibration import Calibrator, fit_calibrator, raw_scores
+from tenfold.models.registry import SPECS, get_spec, list_models
+from tenfold.models.size import model_bytes
+from tenfold.models.spec import Choice, ModelSpec, Range
+
+__all__ = [
+    "SPECS",
+    "Calibrator",
+    "Choice",
+    "ModelSpec",
+    "Range",
+    "build_model",
+    "fit_calibrator",
+    "get_spec",
+    "list_models",
+    "model_bytes",
+    "raw_scores",
+]

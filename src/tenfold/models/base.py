@@ -1,0 +1,236 @@
+"""What every estimator shares: the constructor, the checks of images and labels, `predict`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from tenfold.config.params import ModelParams, explain
+from tenfold.errors import ConfigError, ModelInputError
+
+Images = npt.NDArray[np.uint8]
+Codes = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.floating[Any]]
+
+
+class ImageClassifier(ClassifierMixin, BaseEstimator):
+    """Base of every classifier of grey images.
+
+    A subclass names its parameters by ``schema=``: its constructor takes the schema's fields, with
+    the schema's defaults, and the `settings` below, all by keyword. They are stored as they come
+    and checked by `fit`, as scikit-learn wants it.
+
+    Attributes:
+        classes_: The labels, sorted; columns of `predict_proba` are in this order.
+        n_features_in_: Pixels of an image.
+        chosen_: Decisions that fit made and a refit repeats, for example ``{"epochs": 7}``.
+    """
+
+    schema: ClassVar[type[ModelParams]] = ModelParams
+    settings: ClassVar[Mapping[str, Any]] = {"image_shape": None, "seed": 0, "threads": 1}
+
+    image_shape: tuple[int, int] | None
+    seed: int
+    threads: int
+
+    def __init_subclass__(cls, *, schema: type[ModelParams] | None = None, **rest: Any) -> None:
+        """Give the subclass the constructor that its schema describes."""
+        if schema is not None:
+            cls.schema = schema
+            defaults = {name: item.get_default() for name, item in schema.model_fields.items()}
+            cls.__init__ = _constructor({**defaults, **cls.settings})  # type: ignore[method-assign]
+        super().__init_subclass__(**rest)
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+        """Learn from images and their labels.
+
+        Args:
+            X: ``(n, height * width)`` pixels, whole numbers 0 to 255 of any numeric type.
+            y: ``(n,)`` labels: whole numbers or strings, at least two different ones.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ModelInputError: The images or the labels break a rule.
+            ConfigError: A parameter breaks a rule.
+        """
+        raise NotImplementedError
+
+    def predict_proba(self, X: npt.ArrayLike) -> Floats:
+        """Return the probability of each class.
+
+        Args:
+            X: ``(n, height * width)`` pixels, whole numbers 0 to 255 of any numeric type.
+
+        Returns:
+            ``(n, n_classes)``, each row sums to 1, columns in the order of ``classes_``.
+
+        Raises:
+            ModelInputError: The images break a rule.
+        """
+        raise NotImplementedError
+
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Return the most probable label of each image.
+
+        Args:
+            X: ``(n, height * width)`` pixels, whole numbers 0 to 255 of any numeric type.
+
+        Returns:
+            ``(n,)`` labels; the first in ``classes_`` where probabilities tie.
+
+        Raises:
+            ModelInputError: The images break a rule.
+        """
+        best = np.argmax(self.predict_proba(X), axis=1)
+        labels: npt.NDArray[Any] = self.classes_[best]
+        return labels
+
+    def _checked_params(self) -> Any:
+        """Return the parameters as an instance of the schema."""
+        values = {name: getattr(self, name) for name in self.schema.model_fields}
+        try:
+            return self.schema.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(explain(error, self.schema, f"{type(self).__name__}.")) from error
+
+    def _start_fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Images, Codes]:
+        """Check the training data and learn the classes; return images and class indices."""
+        images = check_images(X)
+        if self.image_shape is not None:
+            _check_width(images, tuple(self.image_shape))
+        labels = check_labels(y, len(images))
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ModelInputError(
+                f"A classifier needs at least 2 classes; y holds only {self.classes_[0]!r}. "
+                "Add rows of another class."
+            )
+        self.n_features_in_ = images.shape[1]
+        self.chosen_: dict[str, Any] = {}
+        return images, codes.astype(np.int64)
+
+    def _seen_images(self, X: npt.ArrayLike) -> Images:
+        """Return images to predict, checked against those that fit saw."""
+        check_is_fitted(self, "classes_")
+        images = check_images(X)
+        if images.shape[1] != self.n_features_in_:
+            raise ModelInputError(
+                f"X must have the {self.n_features_in_} columns (height * width) that fit saw; "
+                f"got {images.shape[1]}. Resize the images first."
+            )
+        return images
+
+
+def check_images(X: npt.ArrayLike) -> Images:
+    """Return images as uint8, whatever numeric type they came in.
+
+    Args:
+        X: ``(n, height * width)``, whole numbers 0 to 255. Never modified.
+
+    Returns:
+        The same values; the same array where it is uint8 already.
+
+    Raises:
+        ModelInputError: Not two-dimensional, empty, not numeric, NaN, out of 0..255, or not whole.
+    """
+    try:
+        array = np.asarray(X)
+    except ValueError as error:
+        raise ModelInputError(f"X must be a rectangular array: {error}.") from error
+    if array.ndim != 2:
+        raise ModelInputError(
+            f"X must be two-dimensional (n, height * width); got shape {array.shape}. "
+            "Reshape with X.reshape(len(X), -1)."
+        )
+    if not array.size:
+        raise ModelInputError(
+            f"X must hold at least one image of at least one pixel; got shape {array.shape}."
+        )
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind not in "iufb":
+        raise ModelInputError(f"X must be numeric, pixels of 0 to 255; got dtype {array.dtype}.")
+    return _whole_pixels(array)
+
+
+def _whole_pixels(array: npt.NDArray[Any]) -> Images:
+    """Cast to uint8 where that loses nothing."""
+    low, high = array.min(), array.max()
+    if not (low >= 0 and high <= 255):  # false for NaN as well
+        raise ModelInputError(
+            f"Pixels must be 0 to 255 and not NaN; got {low!s} to {high!s}. "
+            "Map the values to 0..255 first."
+        )
+    pixels = array.astype(np.uint8)
+    if array.dtype.kind == "f" and not np.array_equal(pixels, array):
+        fraction = array[pixels != array][0]
+        raise ModelInputError(
+            f"Pixels must be whole numbers 0 to 255; got {fraction!s}. "
+            "Scaling to 0..1 happens inside the model: pass np.rint(255 * X) instead."
+        )
+    return pixels
+
+
+def check_labels(y: npt.ArrayLike, n_images: int) -> npt.NDArray[Any]:
+    """Return labels as a one-dimensional array of whole numbers or strings.
+
+    Args:
+        y: ``(n_images,)`` labels.
+        n_images: Rows of X.
+
+    Raises:
+        ModelInputError: Wrong shape or length, missing labels, or fractions.
+    """
+    labels = np.asarray(y)
+    if labels.shape != (n_images,):
+        raise ModelInputError(
+            f"y must hold one label for each of the {n_images} images; got shape {labels.shape}."
+        )
+    if labels.dtype.kind == "O":
+        kinds = {type(label) for label in labels.tolist()}
+        if kinds != {str}:
+            names = ", ".join(sorted(kind.__name__ for kind in kinds))
+            raise ModelInputError(f"Labels must be all numbers or all strings; got {names}.")
+        labels = labels.astype(str)
+    if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
+        raise ModelInputError("Labels must be whole numbers or strings; got NaN or fractions.")
+    return labels
+
+
+def _check_width(images: Images, image_shape: tuple[int, ...]) -> None:
+    """Refuse images that do not have the pixels of `image_shape`."""
+    height, width = image_shape
+    if images.shape[1] != height * width:
+        raise ModelInputError(
+            f"X must have height * width = {height} * {width} = {height * width} columns; "
+            f"got {images.shape[1]}. Pass the image_shape that fits the data."
+        )
+
+
+def _constructor(defaults: Mapping[str, Any]) -> Callable[..., None]:
+    """Return an ``__init__`` that stores its keyword arguments, with a signature to read."""
+    keywords = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+        for name, default in defaults.items()
+    ]
+    me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    signature = inspect.Signature([me, *keywords])
+
+    def store(self: Any, /, *args: Any, **given: Any) -> None:
+        bound = signature.bind(self, *args, **given)
+        bound.apply_defaults()
+        for name in defaults:
+            setattr(self, name, bound.arguments[name])
+
+    store.__name__ = "__init__"
+    store.__signature__ = signature  # type: ignore[attr-defined]
+    return store

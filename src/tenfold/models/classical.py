@@ -1,0 +1,261 @@
+"""The classical models: scikit-learn's, Intel's and XGBoost's estimators behind one shell."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier as _RandomForest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import SGDClassifier as _Sgd
+from threadpoolctl import threadpool_limits
+
+from tenfold._optional import require
+from tenfold.config.params import (
+    LogisticRegressionParams,
+    RandomForestParams,
+    SgdParams,
+    SvmParams,
+    XgboostParams,
+)
+from tenfold.errors import ModelInputError
+from tenfold.models.base import Codes, Floats, ImageClassifier, Images
+from tenfold.models.calibration import Calibrator
+
+logger = logging.getLogger(__name__)
+
+_BLOCK_ROWS = 10_000
+_PAIR_SLOPE = 4.0
+
+
+class ClassicalClassifier(ImageClassifier):
+    """Base of the models that learn from pixels of 0..1, or their principal components.
+
+    A subclass says by `_make` what to fit, and by `dtype` in which precision.
+
+    Attributes:
+        model_: The fitted inner estimator.
+        pca_: The fitted reduction, or None.
+    """
+
+    dtype: ClassVar[type[np.floating[Any]]] = np.float32
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+        """Learn from images and their labels; see `ImageClassifier.fit`."""
+        params = self._checked_params()
+        images, codes = self._start_fit(X, y)
+        with threadpool_limits(limits=self.threads), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self.pca_ = None
+            if params.pca is not None:
+                self.pca_ = fit_pca(self._scaled(images), params.pca)
+            self.model_ = self._make(params)
+            self._fit_model(self._features(images), codes)
+        if np.max(getattr(self.model_, "n_iter_", 0)) >= getattr(params, "max_iter", np.inf):
+            logger.info("%s stopped at max_iter=%d", type(self).__name__, params.max_iter)
+        return self
+
+    def predict_proba(self, X: npt.ArrayLike) -> Floats:
+        """Return the probability of each class; see `ImageClassifier.predict_proba`."""
+        return self._by_blocks(self._probabilities, X)
+
+    def _make(self, params: Any) -> Any:
+        """Return the inner estimator, not fitted."""
+        raise NotImplementedError
+
+    def _fit_model(self, features: Floats, codes: Codes) -> None:
+        """Fit the inner estimator."""
+        self.model_.fit(features, codes)
+
+    def _probabilities(self, features: Floats) -> Floats:
+        """Return the inner estimator's probabilities."""
+        probabilities: Floats = self.model_.predict_proba(features)
+        return probabilities
+
+    def _scaled(self, images: Images) -> Floats:
+        """Return the pixels as 0..1."""
+        return np.divide(images, self.dtype(255), dtype=self.dtype)
+
+    def _features(self, images: Images) -> Floats:
+        """Return what the inner estimator sees of the images."""
+        scaled = self._scaled(images)
+        return scaled if self.pca_ is None else self.pca_.transform(scaled)
+
+    def _by_blocks(self, function: Callable[[Floats], Floats], X: npt.ArrayLike) -> Floats:
+        """Apply a function to the features of some rows at a time, to bound the memory."""
+        images = self._seen_images(X)
+        with threadpool_limits(limits=self.threads):
+            parts = [
+                function(self._features(images[start : start + _BLOCK_ROWS]))
+                for start in range(0, len(images), _BLOCK_ROWS)
+            ]
+        return np.concatenate(parts)
+
+
+class MarginClassifier(ClassicalClassifier):
+    """Base of the models that give scores, which a calibrator turns into probabilities.
+
+    Attributes:
+        calibrator_: Plain sigmoid or softmax until a fitted one is put in its place.
+    """
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+        """Learn from images and their labels; see `ImageClassifier.fit`."""
+        super().fit(X, y)
+        self.calibrator_ = Calibrator("platt" if len(self.classes_) == 2 else "temperature")
+        return self
+
+    def decision_function(self, X: npt.ArrayLike) -> Floats:
+        """Return the score of each class, larger is likelier.
+
+        Args:
+            X: ``(n, height * width)`` pixels, whole numbers 0 to 255.
+
+        Returns:
+            ``(n, n_classes)``; for two classes ``(n,)``, above zero for the second.
+        """
+        return self._by_blocks(self._scores, X)
+
+    def predict_proba(self, X: npt.ArrayLike) -> Floats:
+        """Return the probability of each class; see `ImageClassifier.predict_proba`."""
+        scores = self.decision_function(X)
+        return self.calibrator_.probabilities(scores)
+
+    def _scores(self, features: Floats) -> Floats:
+        """Return the inner estimator's scores."""
+        scores: Floats = self.model_.decision_function(features)
+        return scores
+
+
+class LogisticRegressionClassifier(ClassicalClassifier, schema=LogisticRegressionParams):
+    """Multinomial logistic regression; Intel's solver where it is installed."""
+
+    def _make(self, params: Any) -> Any:
+        cls, threads = intel_or_stock("linear_model", "LogisticRegression", self.threads)
+        return cls(C=params.C, max_iter=params.max_iter, random_state=self.seed, **threads)
+
+
+class SvmClassifier(MarginClassifier, schema=SvmParams):
+    """Support vector machine, one against one; Intel's solver where it is installed."""
+
+    def _make(self, params: Any) -> Any:
+        cls, threads = intel_or_stock("svm", "SVC", self.threads)
+        kernel = params.model_dump(exclude={"pca"})
+        return cls(decision_function_shape="ovo", random_state=self.seed, **kernel, **threads)
+
+    def _scores(self, features: Floats) -> Floats:
+        margins = super()._scores(features)
+        return margins if margins.ndim == 1 else pairwise_scores(margins, len(self.classes_))
+
+
+class RandomForestClassifier(ClassicalClassifier, schema=RandomForestParams):
+    """Random forest; scikit-learn's own, which is faster here than Intel's."""
+
+    def _make(self, params: Any) -> Any:
+        trees = params.model_dump(exclude={"pca"})
+        return _RandomForest(random_state=self.seed, n_jobs=self.threads, **trees)
+
+    def _probabilities(self, features: Floats) -> Floats:
+        # Rows are shared between the threads, not trees: a sum over trees in the order in which
+        # threads happen to finish would differ in the last digit from run to run.
+        self.model_.set_params(n_jobs=1)
+        with ThreadPoolExecutor(self.threads) as pool:
+            parts = pool.map(
+                self.model_.predict_proba,
+                np.array_split(features, min(self.threads, len(features))),
+            )
+            return np.concatenate(list(parts))
+
+
+class XgboostClassifier(ClassicalClassifier, schema=XgboostParams):
+    """Gradient-boosted trees by XGBoost."""
+
+    def _make(self, params: Any) -> Any:
+        booster = params.model_dump(exclude={"pca"})
+        return require("xgboost").XGBClassifier(
+            random_state=self.seed, n_jobs=self.threads, verbosity=0, **booster
+        )
+
+
+class SgdClassifier(MarginClassifier, schema=SgdParams):
+    """Linear classifier by stochastic gradient descent, one against the rest."""
+
+    def _make(self, params: Any) -> Any:
+        linear = params.model_dump(exclude={"pca"})
+        return _Sgd(random_state=self.seed, n_jobs=self.threads, **linear)
+
+
+def fit_pca(pixels: Floats, pca: float) -> PCA:
+    """Return the principal components of the training rows.
+
+    Args:
+        pixels: ``(n, n_pixels)`` values 0..1.
+        pca: Fraction of the variance to keep (below 1), or number of components.
+
+    Raises:
+        ModelInputError: More components than rows or pixels, or images that are all equal.
+    """
+    if pca > min(pixels.shape):
+        raise ModelInputError(
+            f"pca={pca!r} asks for more components than the {pixels.shape[0]} training rows of "
+            f"{pixels.shape[1]} pixels have; at most {min(pixels.shape)}, or a fraction below 1."
+        )
+    if np.array_equal(pixels.min(axis=0), pixels.max(axis=0)):
+        raise ModelInputError("pca needs images that differ; all training images are equal.")
+    solver = "covariance_eigh" if len(pixels) >= pixels.shape[1] else "full"
+    return PCA(n_components=pca, svd_solver=solver).fit(pixels)
+
+
+def intel_or_stock(module: str, name: str, threads: int) -> tuple[Any, dict[str, int]]:
+    """Return an estimator class of scikit-learn-intelex, or scikit-learn's own without it.
+
+    Args:
+        module: Submodule of both packages, for example ``"svm"``.
+        name: The class.
+        threads: Threads of one fit.
+
+    Returns:
+        The class, and the keyword argument that sets its threads where it takes one.
+    """
+    try:
+        patched = importlib.import_module(f"sklearnex.{module}")
+    except ImportError:
+        return getattr(importlib.import_module(f"sklearn.{module}"), name), {}
+    return getattr(patched, name), {"n_jobs": threads}
+
+
+def pairwise_scores(margins: Floats, n_classes: int) -> Floats:
+    """Return one score per class from the margins of all pairs of classes.
+
+    The score is the logarithm of the product of the pairs' sigmoids (Price et al. 1995, "Pairwise
+    neural network classifiers with probabilistic outputs"), which calibrates far better than
+    counted votes. Where the two disagree on the first place, the scores of both classes are
+    exchanged: the label is always the one with most votes, the lowest class where votes tie, as
+    libsvm and so scikit-learn's ``SVC.predict`` decide it.
+
+    Args:
+        margins: ``(n, n_classes * (n_classes - 1) / 2)``; pair (i, j), i < j, is above zero for i.
+        n_classes: 3 or more.
+
+    Returns:
+        ``(n, n_classes)`` scores, larger is likelier.
+    """
+    n = len(margins)
+    scores, votes = np.zeros((n, n_classes)), np.zeros((n, n_classes), dtype=np.int64)
+    first, second = np.triu_indices(n_classes, k=1)
+    for column, (i, j) in enumerate(zip(first, second, strict=True)):
+        margin = margins[:, column].astype(np.float64)
+        votes[:, i] += margin > 0
+        votes[:, j] += margin <= 0
+        scores[:, i] -= np.logaddexp(0.0, -_PAIR_SLOPE * margin)
+        scores[:, j] -= np.logaddexp(0.0, _PAIR_SLOPE * margin)
+    rows, voted, best = np.arange(n), votes.argmax(axis=1), scores.argmax(axis=1)
+    scores[rows, voted], scores[rows, best] = scores[rows, best], scores[rows, voted]
+    return scores

@@ -1,0 +1,136 @@
+"""The registered models, in one literal tuple."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from tenfold.errors import UnknownModelError, nearest
+from tenfold.models.spec import Choice, ModelSpec, Range, Space
+
+_NETWORK_SPACE: Space = {
+    "learning_rate": Range(1e-4, 1e-2, log=True),
+    "batch_size": Choice((64, 128, 256)),
+}
+
+SPECS: tuple[ModelSpec, ...] = (
+    ModelSpec(
+        name="logistic_regression",
+        title="Logistic Regression",
+        estimator="tenfold.models.classical:LogisticRegressionClassifier",
+        family="linear",
+        summary="Multinomial logistic regression on the pixels.",
+        search_space={"C": Range(1e-3, 1e2, log=True)},
+    ),
+    ModelSpec(
+        name="knn",
+        title="KNN",
+        estimator="tenfold.models.knn:KnnClassifier",
+        family="neighbors",
+        summary="Vote of the k nearest training images, by exact distances.",
+        search_space={
+            "n_neighbors": Range(1, 15, whole=True),
+            "weights": Choice(("uniform", "distance")),
+        },
+    ),
+    ModelSpec(
+        name="svm",
+        title="SVM",
+        estimator="tenfold.models.classical:SvmClassifier",
+        family="kernel",
+        summary="Support vector machine with calibrated probabilities.",
+        search_space={"C": Range(0.1, 100, log=True), "gamma": Range(1e-3, 1e-1, log=True)},
+    ),
+    ModelSpec(
+        name="random_forest",
+        title="Random Forest",
+        estimator="tenfold.models.classical:RandomForestClassifier",
+        family="trees",
+        summary="Forest of fully grown trees on random pixels.",
+        search_space={
+            "n_estimators": Range(50, 300, whole=True),
+            "criterion": Choice(("gini", "entropy")),
+            "min_samples_split": Range(2, 10, whole=True),
+        },
+    ),
+    ModelSpec(
+        name="xgboost",
+        title="XGBoost",
+        estimator="tenfold.models.classical:XgboostClassifier",
+        family="trees",
+        summary="Gradient-boosted trees.",
+        needs=("sklearn", "xgboost"),
+        search_space={
+            "n_estimators": Range(50, 300, whole=True),
+            "max_depth": Range(3, 8, whole=True),
+            "learning_rate": Range(0.05, 0.5, log=True),
+        },
+    ),
+    ModelSpec(
+        name="sgd",
+        title="SGD",
+        estimator="tenfold.models.classical:SgdClassifier",
+        family="linear",
+        summary="Linear classifier by stochastic gradient descent.",
+        search_space={
+            "alpha": Range(1e-6, 1e-2, log=True),
+            "loss": Choice(("hinge", "log_loss", "modified_huber")),
+        },
+    ),
+    ModelSpec(
+        name="mlp",
+        title="MLP",
+        estimator="tenfold.models.torch.classifier:MlpClassifier",
+        family="network",
+        summary="Multi-layer perceptron in PyTorch.",
+        needs=("sklearn", "torch"),
+        runs_on="torch",
+        search_space={**_NETWORK_SPACE, "dropout": Range(0.0, 0.5)},
+    ),
+    ModelSpec(
+        name="keras_cnn",
+        title="CNN",
+        estimator="tenfold.models.torch.classifier:KerasCnnClassifier",
+        family="network",
+        summary="The classic Keras network: two convolutions, two pools, one dense layer.",
+        needs=("sklearn", "torch"),
+        runs_on="torch",
+        search_space=_NETWORK_SPACE,
+    ),
+)
+
+
+def index_specs(specs: Iterable[ModelSpec]) -> Mapping[str, ModelSpec]:
+    """Return the specs by name.
+
+    Raises:
+        ValueError: Two specs share a name.
+    """
+    index: dict[str, ModelSpec] = {}
+    for spec in specs:
+        if spec.name in index:
+            raise ValueError(f"Two models are named {spec.name!r}; rename one in SPECS.")
+        index[spec.name] = spec
+    return MappingProxyType(index)
+
+
+_INDEX = index_specs(SPECS)
+
+
+def list_models() -> tuple[str, ...]:
+    """Return the names of the registered models, in the order of the registry."""
+    return tuple(_INDEX)
+
+
+def get_spec(name: str) -> ModelSpec:
+    """Return what is known of a registered model.
+
+    Raises:
+        UnknownModelError: No model has this name; the message lists the names.
+    """
+    if name not in _INDEX:
+        raise UnknownModelError(
+            f"No model is named {name!r}. {nearest(name, _INDEX)} "
+            "An own estimator is named by its dotted path, package.module:Class."
+        )
+    return _INDEX[name]

@@ -1,0 +1,73 @@
+"""What tenfold knows of a model without importing it: name, class, search space, version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from tenfold.config.params import PARAMS, ModelParams
+
+Family = Literal["linear", "neighbors", "kernel", "trees", "network"]
+
+
+@dataclass(frozen=True)
+class Range:
+    """A range of numbers to search.
+
+    Args:
+        low: Smallest value.
+        high: Largest value, itself included.
+        log: Whether to search the logarithm evenly.
+        whole: Whether only whole numbers are meant.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Values to choose from."""
+
+    values: tuple[Any, ...]
+
+
+Space = Mapping[str, Range | Choice]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One registered model.
+
+    Args:
+        name: Name in configurations.
+        title: Name on the leaderboard.
+        estimator: Dotted path ``package.module:Class``.
+        family: Kind of model.
+        summary: One sentence for lists and docs.
+        needs: Libraries that must be installed.
+        version: Raised when the same recipe gives other results.
+        runs_on: ``"torch"`` models use the device and the precision.
+        search_space: What tuning searches by default.
+        path: Parameter whose rows one fit can answer together; None: each row is its own fit.
+    """
+
+    name: str
+    title: str
+    estimator: str
+    family: Family
+    summary: str
+    needs: tuple[str, ...] = ("sklearn",)
+    version: int = 1
+    runs_on: Literal["cpu", "torch"] = "cpu"
+    search_space: Space = field(default_factory=lambda: MappingProxyType({}))
+    path: str | None = None
+
+    @property
+    def params(self) -> type[ModelParams]:
+        """Schema of the parameters."""
+        return PARAMS[self.name]

@@ -1,0 +1,107 @@
+"""Where a network is trained and in which precision, decided by what the machine can do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from tenfold.errors import ConfigError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+_CPUINFO = Path("/proc/cpuinfo")
+_BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """Return the device that a name stands for on this machine.
+
+    Args:
+        name: ``"auto"`` takes CUDA, else Apple's MPS, else the processor.
+
+    Raises:
+        ConfigError: The name is unknown, or the machine has no such device.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(device for device, there in available.items() if there))
+    if name not in available:
+        raise ConfigError([f"device is {name!r}: allowed are {', '.join(DEVICES)}."])
+    if not available[name]:
+        there = ", ".join(device for device, found in available.items() if found)
+        raise ConfigError(
+            [f"device is {name!r}, which PyTorch does not find here; found: {there}."]
+        )
+    return torch.device(name)
+
+
+def resolve_precision(device: torch.device, name: str = "auto") -> torch.dtype:
+    """Return the number format of a network's products.
+
+    Args:
+        device: Where the network is trained.
+        name: ``"auto"`` takes bfloat16 where the processor or the GPU computes it natively, by
+            its capability flags; never by timing, so that the same machine always answers alike.
+
+    Raises:
+        ConfigError: The name is unknown.
+    """
+    if name not in PRECISIONS:
+        raise ConfigError([f"precision is {name!r}: allowed are {', '.join(PRECISIONS)}."])
+    if name == "auto":
+        name = "bfloat16" if has_bfloat16(device) else "float32"
+    return torch.bfloat16 if name == "bfloat16" else torch.float32
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether the device computes bfloat16 products in hardware."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        return bool(_BFLOAT16_FLAGS & cpu_flags())
+    return False
+
+
+def cpu_flags() -> frozenset[str]:
+    """Return the capability flags of the processor; empty where the system does not tell."""
+    try:
+        text = _CPUINFO.read_text()
+    except OSError:
+        return frozenset()
+    for line in text.splitlines():
+        if line.startswith("flags"):
+            return frozenset(line.partition(":")[2].split())
+    return frozenset()
+
+
+@contextmanager
+def numerics(device: torch.device, *, threads: int, seed: int) -> Iterator[None]:
+    """Run a block so that it can be repeated to the bit, and leave no trace behind.
+
+    Inside, PyTorch uses the given number of threads and deterministic convolutions, and its global
+    generators start from the seed; afterwards threads and generators are as they were.
+
+    Args:
+        device: Where the block computes.
+        threads: Threads of the processor, at least 1.
+        seed: Seed of initial weights and dropout.
+    """
+    before = torch.get_num_threads()
+    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
+    cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+    with torch.random.fork_rng(devices=devices), cudnn:
+        torch.manual_seed(seed)
+        torch.set_num_threads(min(threads, os.cpu_count() or threads))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)

@@ -1,0 +1,99 @@
+"""Devices and precisions by what the machine can do."""
+
+import contextlib
+
+import numpy as np
+import pytest
+import torch
+
+from tenfold.errors import ConfigError
+from tenfold.models.torch import device as devices
+from tenfold.models.torch.device import numerics, resolve_device, resolve_precision
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """Let PyTorch find the named devices and no others."""
+
+    def find(*names):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in names)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in names)
+
+    return find
+
+
+@pytest.fixture
+def flags(monkeypatch, tmp_path):
+    """Give the processor these capability flags."""
+
+    def give(line):
+        path = tmp_path / "cpuinfo"
+        path.write_text(f"processor\t: 0\n{line}\n")
+        monkeypatch.setattr(devices, "_CPUINFO", path)
+
+    return give
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"), [(("cuda", "mps"), "cuda"), (("mps",), "mps"), ((), "cpu")]
+)
+def test_auto_takes_the_fastest_device_there_is(found, names, expected):
+    found(*names)
+    assert resolve_device("auto").type == expected
+    assert resolve_device("cpu").type == "cpu"
+
+
+def test_a_device_that_is_not_there_is_named_with_those_that_are(found):
+    found("mps")
+    with pytest.raises(ConfigError, match="'cuda', which PyTorch does not find here; found: mps"):
+        resolve_device("cuda")
+    with pytest.raises(ConfigError, match="'gpu': allowed are auto, cpu, cuda, mps"):
+        resolve_device("gpu")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("flags\t\t: fpu sse2 avx512_bf16", torch.bfloat16),
+        ("flags\t\t: fpu amx_bf16", torch.bfloat16),
+        ("flags\t\t: fpu avx2", torch.float32),
+        ("Features\t: fp asimd", torch.float32),
+    ],
+)
+def test_a_processor_computes_in_bfloat16_only_where_its_flags_say_so(flags, line, expected):
+    flags(line)
+    assert resolve_precision(CPU) == expected
+    assert resolve_precision(CPU, "float32") == torch.float32
+    assert resolve_precision(CPU, "bfloat16") == torch.bfloat16
+
+
+def test_a_system_that_tells_no_flags_gets_float32(monkeypatch, tmp_path):
+    monkeypatch.setattr(devices, "_CPUINFO", tmp_path / "none")
+    assert resolve_precision(CPU) == torch.float32
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_gpu_is_asked_itself(monkeypatch, native, expected):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    assert resolve_precision(torch.device("cuda")) == expected
+    assert resolve_precision(torch.device("mps")) == torch.float32
+
+
+def test_an_unknown_precision_lists_those_allowed():
+    with pytest.raises(ConfigError, match="'half': allowed are auto, float32, bfloat16"):
+        resolve_precision(CPU, "half")
+
+
+def test_numerics_leaves_threads_and_generators_as_they_were():
+    threads = torch.get_num_threads()
+    state = torch.get_rng_state().clone()
+    with numerics(CPU, threads=1, seed=1):
+        assert torch.get_num_threads() == 1
+        first = torch.rand(3).numpy()
+    with contextlib.suppress(KeyError), numerics(CPU, threads=1, seed=1):
+        assert np.array_equal(torch.rand(3).numpy(), first)
+        raise KeyError
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
