@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from tenfold.config.params import PARAMS, FrozenModel
+from tenfold.config.params import PARAMS, FrozenModel, parameter_problems
 from tenfold.errors import nearest
 
 _DOTTED_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")
@@ -239,21 +239,6 @@ class ExperimentConfig(FrozenModel):
         return self
 
 
-def describe_error(error: Mapping[str, Any], schema: type[FrozenModel]) -> str:
-    """Return what is wrong, the value got and what is allowed, from one pydantic error.
-
-    Args:
-        error: An item of ``ValidationError.errors()``.
-        schema: The model whose fields are valid where the key is unknown.
-    """
-    if error["type"] == "extra_forbidden":
-        return f"is no known key. {nearest(str(error['loc'][-1]), schema.model_fields)}"
-    if error["type"] == "missing":
-        return "is required"
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"got {error['input']!r}; must be {message}"
-
-
 def _schema_problems(
     schema: type[FrozenModel],
     values: Mapping[str, Any],
@@ -264,9 +249,8 @@ def _schema_problems(
     try:
         schema.model_validate(values)
     except ValidationError as error:
-        for item in error.errors():
-            if index is not None and not item["loc"]:
+        for place, message in parameter_problems(error, schema):
+            if index is not None and not place:
                 continue  # a rule over several fields is judged on the whole trial
-            tail = tuple(item["loc"])
-            at = prefix + (tail if index is None else (*tail[:1], index, *tail[1:]))
-            yield at, describe_error(item, schema)
+            at = place if index is None else (*place[:1], index, *place[1:])
+            yield (*prefix, *at), message

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from tenfold.config.experiment import ExperimentConfig, describe_error
-from tenfold.config.params import FrozenModel
+from tenfold.config.experiment import ExperimentConfig
+from tenfold.config.params import FrozenModel, describe_error
 from tenfold.errors import ConfigError
 
 MAX_FILE_BYTES = 1_000_000

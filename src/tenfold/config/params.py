@@ -189,6 +189,40 @@ PARAMS: Mapping[str, type[ModelParams]] = MappingProxyType(
 )
 
 
+def describe_error(problem: Mapping[str, Any], schema: type[BaseModel]) -> str:
+    """Return the value got and what is allowed, from one problem that pydantic found.
+
+    Args:
+        problem: An item of ``ValidationError.errors()``.
+        schema: The model whose fields are the valid names where the key is unknown.
+    """
+    if problem["type"] == "extra_forbidden":
+        return f"is no known key. {nearest(str(problem['loc'][-1]), schema.model_fields)}"
+    if problem["type"] == "missing":
+        return "is required"
+    message = problem["msg"].removeprefix("Input should be ")
+    if problem["type"] == "value_error":
+        return f"got {problem['input']!r}: {message.removeprefix('Value error, ')}"
+    return f"got {problem['input']!r}; must be {message[:1].lower()}{message[1:]}"
+
+
+def parameter_problems(
+    error: ValidationError, schema: type[BaseModel]
+) -> tuple[tuple[tuple[str | int, ...], str], ...]:
+    """Return the place and the message of each problem with a model's parameters, each once.
+
+    Args:
+        error: What pydantic raised.
+        schema: The model that refused the values.
+    """
+    found: dict[tuple[tuple[str | int, ...], str], None] = {}
+    for problem in error.errors(include_url=False):
+        # Behind a field's name stand places in a list, and names of a union's members: left out.
+        tail = (part for part in problem["loc"][1:] if isinstance(part, int))
+        found[(*problem["loc"][:1], *tail), describe_error(problem, schema)] = None
+    return tuple(found)
+
+
 def explain(error: ValidationError, schema: type[BaseModel], prefix: str = "") -> tuple[str, ...]:
     """Return one line per problem: its path, the value got, the rule, the nearest valid name.
 
@@ -197,18 +231,10 @@ def explain(error: ValidationError, schema: type[BaseModel], prefix: str = "") -
         schema: The model that refused the values; its fields are the valid names.
         prefix: Put before each path, for example ``"svm."``.
     """
-    lines: dict[str, None] = {}
-    for problem in error.errors(include_url=False):
-        # Behind a field's name stand places in a list, and names of a union's members: left out.
-        places = [str(part) for part in problem["loc"][1:] if isinstance(part, int)]
-        name = ".".join([*map(str, problem["loc"][:1]), *places])
-        if problem["type"] == "extra_forbidden":
-            rule = f"is not a parameter. {nearest(name, schema.model_fields)}"
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            rule = f"is {problem['input']!r}: {message[:1].lower()}{message[1:]}."
-        lines[f"{prefix}{name} {rule}"] = None
-    return tuple(lines)
+    return tuple(
+        f"{prefix}{'.'.join(map(str, place))}: {message}"
+        for place, message in parameter_problems(error, schema)
+    )
 
 
 def canonical_params(model: str, params: Mapping[str, Any]) -> dict[str, Any]:
