@@ -1,0 +1,69 @@
+"""Scores with honest intervals, the leaderboard, and the report made from them."""
+
+from tenfold.evaluation.auc import roc_auc_interval
+from tenfold.evaluation.comparison import holm_adjust, mcnemar_p_value
+from tenfold.evaluation.content import TARGETS, ReportInput
+from tenfold.evaluation.curves import (
+    OperatingPoint,
+    PrecisionRecallCurve,
+    RocCurve,
+    at_threshold,
+    precision_recall_curve,
+    roc_curve,
+    threshold_for,
+)
+from tenfold.evaluation.figures import draw_figures, draw_row, save_figures
+from tenfold.evaluation.intervals import Interval, wilson_interval
+from tenfold.evaluation.leaderboard import Leaderboard, Row, build_leaderboard
+from tenfold.evaluation.metrics import EVALUATION_VERSION, Scores, score
+from tenfold.evaluation.probabilities import (
+    Mistake,
+    Reliability,
+    list_mistakes,
+    measure_reliability,
+)
+from tenfold.evaluation.report import render
+from tenfold.evaluation.selection import RANKINGS, accuracy_of, choose_winner
+from tenfold.evaluation.sheets import pick_samples
+from tenfold.evaluation.style import Picture
+from tenfold.evaluation.tables import TIME_COLUMNS, describe_leaderboard, write_csv, write_json
+
+__all__ = [
+    "EVALUATION_VERSION",
+    "RANKINGS",
+    "TARGETS",
+    "TIME_COLUMNS",
+    "Interval",
+    "Leaderboard",
+    "Mistake",
+    "OperatingPoint",
+    "Picture",
+    "PrecisionRecallCurve",
+    "Reliability",
+    "ReportInput",
+    "RocCurve",
+    "Row",
+    "Scores",
+    "accuracy_of",
+    "at_threshold",
+    "build_leaderboard",
+    "choose_winner",
+    "describe_leaderboard",
+    "draw_figures",
+    "draw_row",
+    "holm_adjust",
+    "list_mistakes",
+    "mcnemar_p_value",
+    "measure_reliability",
+    "pick_samples",
+    "precision_recall_curve",
+    "render",
+    "roc_auc_interval",
+    "roc_curve",
+    "save_figures",
+    "score",
+    "threshold_for",
+    "wilson_interval",
+    "write_csv",
+    "write_json",
+]

@@ -1,0 +1,182 @@
+"""Charts of the leaderboard, of learning and of the data: results in, matplotlib axes out.
+
+Every function draws what was computed elsewhere, into ``ax`` or into a new figure of its own;
+nothing touches pyplot's state. Draw inside `chart_style`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tenfold.evaluation.leaderboard import Leaderboard, Row
+from tenfold.evaluation.style import BLUE, INK, MUTED, SERIES, VERMILLION, new_axes
+
+Axes = Any
+"""A matplotlib ``Axes``; matplotlib ships no types and loads only when something is drawn."""
+
+_MOST_ROWS = 40
+_MOST_LINES = 6
+MOST_NAMES = 20
+"""With more classes than this, names and counts no longer fit at full size."""
+
+
+def plot_accuracy(leaderboard: Leaderboard, ax: Axes | None = None) -> Axes:
+    """Draw test accuracy with its interval, best row on top; a ring is validation accuracy.
+
+    Args:
+        leaderboard: At most its 40 best rows are drawn.
+        ax: Where to draw.
+    """
+    rows = [row for row in leaderboard.ranked if row.scores is not None][:_MOST_ROWS]
+    ax = new_axes(4.8, 1.0 + 0.23 * max(len(rows), 4)) if ax is None else ax
+    for place, row in enumerate(rows):
+        assert row.scores is not None
+        found = row.scores.accuracy
+        colour = VERMILLION if row.key == leaderboard.winner_key else BLUE
+        ax.plot([found.low, found.high], [place, place], color=colour, linewidth=2.4, alpha=0.45)
+        ax.plot(found.value, place, "o", color=colour, markersize=5.5)
+        if row.validation is not None:
+            ax.plot(
+                row.validation.value,
+                place,
+                "o",
+                markerfacecolor="none",
+                markeredgecolor=MUTED,
+                markersize=4.5,
+                markeredgewidth=1,
+            )
+    ax.set_yticks(range(len(rows)), [shorten(row.name) for row in rows])
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.grid(visible=False, axis="y")
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel("Accuracy")
+    _as_percent(ax.xaxis)
+    return ax
+
+
+def plot_accuracy_against_time(leaderboard: Leaderboard, ax: Axes | None = None) -> Axes:
+    """Draw test accuracy over the seconds that the fit took, one colour and mark per model.
+
+    Args:
+        leaderboard: Its finished rows are drawn.
+        ax: Where to draw.
+    """
+    ax = new_axes(4.8, 4.0) if ax is None else ax
+    by_title: dict[str, list[Row]] = {}
+    for row in leaderboard.rows:
+        if row.scores is not None:
+            by_title.setdefault(row.title, []).append(row)
+    for number, (title, rows) in enumerate(by_title.items()):
+        seconds = [max(row.fit_s, 1e-3) for row in rows]
+        values = [row.scores.accuracy.value for row in rows if row.scores is not None]
+        errors = [
+            [value - end.low for value, end in zip(values, _accuracies(rows), strict=True)],
+            [end.high - value for value, end in zip(values, _accuracies(rows), strict=True)],
+        ]
+        ax.errorbar(
+            seconds,
+            values,
+            yerr=errors,
+            fmt="osD^vPX*"[number % 8],
+            color=SERIES[number % len(SERIES)],
+            markersize=6,
+            elinewidth=1,
+            alpha=0.9,
+            label=shorten(title, 24),
+        )
+    winner = leaderboard.winner
+    if winner is not None and winner.scores is not None:
+        at = max(winner.fit_s, 1e-3), winner.scores.accuracy.value
+        ax.plot(*at, "o", markersize=13, markerfacecolor="none", markeredgecolor=INK)
+    if by_title:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        handles, labels = ax.get_legend_handles_labels()
+        ax.figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    ax.set_xlabel("Seconds to fit (circle: the winner)")
+    ax.set_ylabel("Test accuracy")
+    _as_percent(ax.yaxis)
+    return ax
+
+
+def plot_learning_curves(
+    histories: Mapping[str, Sequence[Mapping[str, float]]],
+    quantity: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what fits reported per step: validation as lines, training as dashes.
+
+    Args:
+        histories: Per model its steps; the first 6 are drawn.
+        quantity: ``"loss"`` or ``"accuracy"``: every reported name that ends so is drawn.
+        ax: Where to draw.
+    """
+    ax = new_axes(4.8, 3.4) if ax is None else ax
+    for number, (name, steps) in enumerate(list(histories.items())[:_MOST_LINES]):
+        keys = sorted({key for step in steps for key in step if key.endswith(quantity)})
+        for key in keys:
+            points = [
+                (step.get("epoch", at), step[key])
+                for at, step in enumerate(steps, 1)
+                if key in step
+            ]
+            trained = key.startswith("train")
+            ax.plot(
+                *zip(*points, strict=True),
+                color=SERIES[number % len(SERIES)],
+                linestyle=":" if trained else "-",
+                linewidth=1.4 if trained else 1.9,
+                marker="." if len(points) < 30 else None,
+                label=None if trained and len(keys) > 1 else shorten(name),
+            )
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set_xlabel("Epoch (dotted: on the training rows)")
+    ax.set_ylabel(quantity.capitalize())
+    if quantity == "accuracy":
+        _as_percent(ax.yaxis)
+    if histories:
+        ax.legend(loc="best")
+    return ax
+
+
+def plot_class_balance(
+    counts: Sequence[int], class_names: Sequence[str], ax: Axes | None = None
+) -> Axes:
+    """Draw how many images each class has.
+
+    Args:
+        counts: k counts.
+        class_names: k names.
+        ax: Where to draw.
+    """
+    ax = new_axes(4.8, 2.6) if ax is None else ax
+    k = len(counts)
+    ax.bar(range(k), counts, color=BLUE, width=0.72)
+    names = [shorten(name, 14) for name in class_names]
+    upright = k <= MOST_NAMES and max(map(len, names)) * k <= 60
+    size = 8.5 if k <= MOST_NAMES else max(3.5, 8.5 * 30 / k)
+    ax.set_xticks(range(k), names, rotation=0 if upright else 90, fontsize=size)
+    ax.tick_params(axis="x", length=0)
+    ax.grid(visible=False, axis="x")
+    ax.set_ylabel("Images")
+    return ax
+
+
+def _accuracies(rows: Sequence[Row]) -> list[Any]:
+    return [row.scores.accuracy for row in rows if row.scores is not None]
+
+
+def _as_percent(axis: Any) -> None:
+    """Label an axis of shares in percent."""
+    axis.get_major_locator().set_params(steps=[1, 2, 5, 10])
+    axis.set_major_formatter(lambda value, _: f"{round(100 * value, 6):g} %")
+
+
+def shorten(text: str, most: int = 34) -> str:
+    """Return a text of at most so many letters.
+
+    >>> shorten("hidden_layers", 8)
+    'hidden_…'
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"

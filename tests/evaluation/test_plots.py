@@ -1,0 +1,156 @@
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from tenfold.evaluation import classifier_plots, plots
+from tenfold.evaluation.curves import at_threshold, precision_recall_curve, roc_curve
+from tenfold.evaluation.probabilities import measure_reliability
+from tenfold.evaluation.style import chart_style, new_axes
+
+from .conftest import make_probabilities
+
+
+@pytest.fixture(autouse=True)
+def style():
+    with chart_style():
+        yield
+
+
+def texts(labels):
+    return [label.get_text() for label in labels]
+
+
+def test_accuracy_lists_finished_rows_best_first_and_marks_the_winner(lab):
+    results = [lab.finished("A", skill=1), lab.finished("B", skill=3), lab.failed("C")]
+    axes = plots.plot_accuracy(lab.board(results))
+    assert texts(axes.get_yticklabels()) == ["B", "A"]
+    colours = [line.get_color() for line in axes.get_lines() if line.get_linestyle() == "-"]
+    assert len(set(colours)) > 1
+
+
+def test_long_names_are_cut(lab):
+    results = [lab.finished("A", skill=1, label="x" * 80)]
+    (name,) = texts(plots.plot_accuracy(lab.board(results)).get_yticklabels())
+    assert len(name) <= 34
+    assert name.endswith("…")
+
+
+def test_accuracy_against_time_has_one_entry_per_model_and_survives_zero_seconds(lab):
+    results = [
+        lab.finished("A", skill=1, label="1", fit_s=0.0),
+        lab.finished("A", skill=1, label="2", fit_s=100.0),
+        lab.finished("B", skill=3),
+    ]
+    axes = plots.plot_accuracy_against_time(lab.board(results))
+    assert axes.get_xscale() == "log"
+    assert texts(axes.figure.legends[0].get_texts()) == ["A", "B"]
+
+
+def test_a_board_without_scores_gives_empty_axes(lab):
+    board = lab.board([lab.failed("A")])
+    assert not plots.plot_accuracy(board).get_lines()
+    assert not plots.plot_accuracy_against_time(board).get_lines()
+
+
+def test_confusion_writes_every_count_that_occurs():
+    confusion = np.array([[5, 1, 0], [0, 12345, 0], [2, 0, 7]])
+    axes = classifier_plots.plot_confusion(confusion, ["a", "b", "long name"])
+    assert sorted(texts(axes.texts)) == ["1", "12345", "2", "5", "7"]
+    assert texts(axes.get_xticklabels()) == ["a", "b", "long name"]
+
+
+def test_confusion_of_many_classes_is_an_image_without_counts():
+    axes = classifier_plots.plot_confusion(np.eye(50, dtype=int) * 9, [f"c{i}" for i in range(50)])
+    assert not axes.texts
+    assert len(axes.get_images()) == 1
+    assert len(axes.get_xticklabels()) == 50
+
+
+def test_confusion_of_nothing_is_drawn():
+    classifier_plots.plot_confusion(np.zeros((2, 2), dtype=int), ["a", "b"])
+
+
+def test_reliability_shows_filled_bins_only():
+    labels = np.arange(200) % 3
+    reliability = measure_reliability(labels, make_probabilities(labels, 3).astype(float))
+    axes = classifier_plots.plot_reliability(reliability)
+    (points,) = [line for line in axes.get_lines() if line.get_marker() == "o"]
+    assert len(points.get_xdata()) == np.count_nonzero(reliability.counts)
+
+
+def test_learning_curves_draw_what_ends_in_the_quantity():
+    steps = [
+        {"epoch": e, "train_loss": 1 / e, "validation_loss": 1.2 / e, "rate": 0.1}
+        for e in range(1, 5)
+    ]
+    axes = plots.plot_learning_curves({"Net": steps}, "loss")
+    assert len(axes.get_lines()) == 2
+    assert texts(axes.get_legend().get_texts()) == ["Net"]
+    assert axes.get_lines()[0].get_xdata().tolist() == [1, 2, 3, 4]
+
+
+def test_learning_curves_of_training_alone_are_named_and_number_their_steps():
+    axes = plots.plot_learning_curves({"Net": [{"train_accuracy": 0.5}] * 40}, "accuracy")
+    (line,) = axes.get_lines()
+    assert line.get_xdata()[-1] == 40
+    assert texts(axes.get_legend().get_texts()) == ["Net"]
+
+
+def test_learning_curves_of_nothing_are_empty():
+    assert not plots.plot_learning_curves({}, "loss").get_lines()
+
+
+def test_curves_show_their_areas_and_the_chosen_thresholds():
+    labels = np.arange(100) % 2
+    given = make_probabilities(labels, 2)
+    points = [at_threshold(labels, given, 0.5), at_threshold(labels, given, 0.9)]
+    for draw, curve in (
+        (classifier_plots.plot_precision_recall, precision_recall_curve(labels, given)),
+        (classifier_plots.plot_roc, roc_curve(labels, given)),
+    ):
+        axes = draw(curve, points=points)
+        rings = [line for line in axes.get_lines() if line.get_marker() == "o"]
+        assert len(rings) == 2
+        assert "0." in axes.get_legend().get_texts()[0].get_text()
+
+
+def test_class_balance_draws_one_bar_per_class():
+    axes = plots.plot_class_balance([3, 1, 2], ["a", "b", "c"])
+    assert [bar.get_height() for bar in axes.patches] == [3, 1, 2]
+    many = plots.plot_class_balance([1] * 60, [f"class {i}" for i in range(60)])
+    assert len(many.patches) == 60
+
+
+def test_charts_are_drawn_into_the_axes_given(lab):
+    board = lab.board([lab.finished("A", skill=1)])
+    labels = np.arange(60) % 2
+    given = make_probabilities(labels, 2).astype(float)
+    for draw in (
+        lambda ax: plots.plot_accuracy(board, ax),
+        lambda ax: plots.plot_accuracy_against_time(board, ax),
+        lambda ax: plots.plot_learning_curves({}, "loss", ax),
+        lambda ax: plots.plot_class_balance([1, 2], ["a", "b"], ax),
+        lambda ax: classifier_plots.plot_confusion(np.eye(2, dtype=int), ["a", "b"], ax),
+        lambda ax: classifier_plots.plot_reliability(measure_reliability(labels, given), ax),
+        lambda ax: classifier_plots.plot_roc(roc_curve(labels, given), ax),
+        lambda ax: classifier_plots.plot_precision_recall(
+            precision_recall_curve(labels, given), ax
+        ),
+    ):
+        ax = new_axes()
+        assert draw(ax) is ax
+
+
+def test_percent_ticks_tell_the_truth(lab):
+    results = [lab.finished("A", skill=1), lab.finished("B", skill=9)]
+    axes = plots.plot_accuracy(lab.board(results))
+    axes.figure.canvas.draw()
+    for position, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True):
+        assert float(label.get_text().rstrip(" %")) == pytest.approx(100 * position)
+
+
+def test_nothing_touches_pyplot_or_the_settings_of_others():
+    before = dict(mpl.rcParamsDefault)
+    with chart_style():
+        new_axes()
+    assert mpl.rcParamsDefault == before
