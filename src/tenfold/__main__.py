@@ -1,0 +1,5 @@
+"""`python -m tenfold`: the same as the `tenfold` command."""
+
+from tenfold.cli import main
+
+main()

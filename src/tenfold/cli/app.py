@@ -1,0 +1,64 @@
+"""The `tenfold` command: its groups, and the door at which every error becomes one clear line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from tenfold.cli import compare, data, system
+from tenfold.errors import TenfoldError
+
+app = typer.Typer(
+    help="Small images to a compared, tuned, tracked, exported and served classifier.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        # `--batch_size` is accepted for `--batch-size`.
+        "token_normalize_func": lambda name: name.replace("_", "-"),
+    },
+)
+app.command("compare")(compare.compare)
+app.command("train", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    compare.train
+)
+app.add_typer(data.app, name="data")
+app.command("ui")(system.ui)
+app.command("doctor")(system.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from tenfold import __version__
+
+        typer.echo(f"tenfold {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    """Set up what every command shares."""
+    del version
+    from tenfold.config import load_settings
+
+    level = load_settings().log_level.upper()
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    try:
+        app()
+    except TenfoldError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"error: {line}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,207 @@
+"""What a person sees of a running experiment, and of its result."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tenfold.evaluation import Row
+from tenfold.experiment import ExperimentResult
+from tenfold.records import FitUnit, TrialResult
+from tenfold.runner import Observer
+
+
+@contextmanager
+def observing() -> Iterator[Observer]:
+    """Give an observer that shows bars on a terminal, and plain lines elsewhere; all on stderr."""
+    if not sys.stderr.isatty():
+        yield LineObserver()
+        return
+    console = Console(stderr=True)
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:g}/{task.total:g}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        transient=True,
+    ) as progress:
+        yield BarObserver(progress)
+
+
+class _Estimate:
+    """Guesses the time left from the trials done so far."""
+
+    def __init__(self, units: int) -> None:
+        self.units = units
+        self.done = 0
+        self._began = time.monotonic()
+
+    def text(self) -> str:
+        if not self.done or self.done >= self.units:
+            return ""
+        left_s = (time.monotonic() - self._began) / self.done * (self.units - self.done)
+        return f"about {_duration(left_s)} left"
+
+
+class LineObserver:
+    """Prints one line for each thing that happens."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._estimate = _Estimate(0)
+        self._shown: dict[str, float] = {}
+
+    def planned(self, units: int, *, reused: int) -> None:
+        """Say how much there is to do."""
+        self._estimate = _Estimate(units)
+        self.said(_plan(units, reused))
+
+    def started(self, unit: FitUnit) -> None:
+        """Say that a unit starts."""
+        self.said(f"{unit.name}: fitting")
+
+    def stepped(self, unit: FitUnit, step: int, steps: int, metrics: Mapping[str, float]) -> None:
+        """Say how far a unit's fit is, every five seconds at the most."""
+        now = time.monotonic()
+        if now - self._shown.setdefault(unit.name, now) < 5 and step < steps:
+            return
+        self._shown[unit.name] = now
+        self.said(f"{unit.name}: {step}/{steps} {_metrics(metrics)}".rstrip())
+
+    def ended(self, unit: FitUnit, results: tuple[TrialResult, ...]) -> None:
+        """Say how a unit ended, and what is left."""
+        self._estimate.done += 1
+        count = f"[{self._estimate.done}/{self._estimate.units}]"
+        for result in results:
+            self.said(f"{count} {_outcome(unit, result)} {self._estimate.text()}".rstrip())
+
+    def said(self, text: str) -> None:
+        """Print a line."""
+        with self._lock:
+            typer.echo(text, err=True)
+
+
+class BarObserver:
+    """Draws a bar for the experiment and one for each fit under way."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._all = progress.add_task("trials", total=1, note="", visible=False)
+        self._tasks: dict[str, TaskID] = {}
+        self._estimate = _Estimate(0)
+
+    def planned(self, units: int, *, reused: int) -> None:
+        """Show the whole bar."""
+        self._estimate = _Estimate(units)
+        self.said(_plan(units, reused))
+        self._progress.update(
+            self._all, total=max(units, 1), completed=0, visible=units > 0, note=""
+        )
+
+    def started(self, unit: FitUnit) -> None:
+        """Add the unit's bar."""
+        self._tasks[unit.name] = self._progress.add_task(unit.name, total=1, note="")
+
+    def stepped(self, unit: FitUnit, step: int, steps: int, metrics: Mapping[str, float]) -> None:
+        """Move the unit's bar."""
+        task = self._tasks.get(unit.name)
+        if task is not None:
+            self._progress.update(task, completed=step, total=steps, note=_metrics(metrics))
+
+    def ended(self, unit: FitUnit, results: tuple[TrialResult, ...]) -> None:
+        """Take the unit's bar away and print how it ended."""
+        self._estimate.done += 1
+        task = self._tasks.pop(unit.name, None)
+        if task is not None:
+            self._progress.remove_task(task)
+        self._progress.update(self._all, advance=1, note=self._estimate.text())
+        for result in results:
+            self.said(_outcome(unit, result))
+
+    def said(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._progress.console.print(text, highlight=False, markup=False)
+
+
+def _plan(units: int, reused: int) -> str:
+    kept = f"; {reused} found finished and not run again" if reused else ""
+    return f"{units} to fit{kept}"
+
+
+def _outcome(unit: FitUnit, result: TrialResult) -> str:
+    if result.status == "failed":
+        return f"{unit.name}: FAILED: {result.error}"
+    if result.reused:
+        return f"{unit.name}: finished by another process"
+    return f"{unit.name}: done in {_duration(result.fit_s)}"
+
+
+def _metrics(metrics: Mapping[str, float]) -> str:
+    return " ".join(f"{name}={value:.4g}" for name, value in metrics.items())
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def print_json(result: ExperimentResult) -> None:
+    """Print the results document on stdout, and nothing else."""
+    typer.echo((result.folder / "results.json").read_text(encoding="utf-8"), nl=False)
+
+
+def print_result(result: ExperimentResult) -> None:
+    """Print the leaderboard, the warnings and where the files are."""
+    board = result.leaderboard
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    table = Table(title=f"{result.config.name}: {board.n_test:,} sealed test images", box=SIMPLE)
+    table.add_column("model")
+    table.add_column("parameter")
+    for column in ("accuracy", "95 % interval", "F1", "p vs winner", "fit", "per image"):
+        table.add_column(column, justify="right")
+    for row in board.ranked:
+        mark = "bold" if row.key == board.winner_key else None
+        table.add_row(*_cells(row), style=mark)
+    console.print(table)
+    winner = board.winner
+    assert winner is not None, "an experiment without a winner raises"
+    console.print(
+        f"winner: [bold]{winner.name}[/bold], chosen on {board.n_select:,} validation images. "
+        "The intervals cover the sampling of the test set, not retraining."
+    )
+    for row in result.failed:
+        console.print(f"[red]failed:[/red] {row.name}: {row.error}", soft_wrap=True)
+    for warning in result.warnings:
+        console.print(f"[yellow]warning:[/yellow] {warning}", soft_wrap=True)
+    console.print(f"report: {result.report}", soft_wrap=True)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    if row.scores is None:
+        return row.title, row.label, "failed", "", "", "", "", ""
+    accuracy = row.scores.accuracy
+    p_value = row.p_vs_winner
+    return (
+        row.title,
+        row.label,
+        f"{accuracy.value:.4f}",
+        f"{accuracy.low:.4f} to {accuracy.high:.4f}",
+        f"{row.scores.f1_weighted.value:.4f}",
+        "" if p_value is None else ("< 0.001" if p_value < 0.001 else f"{p_value:.3f}"),
+        _duration(row.fit_s),
+        f"{row.predict_us_per_image:.0f} µs",
+    )

@@ -1,0 +1,290 @@
+"""One fit unit in this process: plain values in, `trial.json` and `predictions.npz` out."""
+
+from __future__ import annotations
+
+import functools
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tenfold._optional import require
+from tenfold.config import DatasetConfig
+from tenfold.data import Dataset, Round, Split, load_dataset, make_split
+from tenfold.errors import CorruptDataError
+from tenfold.files import write_text
+from tenfold.models import Calibrator, build_model, fit_calibrator, model_bytes
+from tenfold.records import Floats, Numerics, Predictions, Trial
+
+#: Raised when what a worker computes from a fit changes: older results are not reused then.
+FITTING_VERSION = 1
+
+OnEvent = Callable[[Mapping[str, Any]], None]
+_LEAST_SCORE = -1e6
+
+
+def open_split(config: DatasetConfig, data_dir: Path | None) -> tuple[Dataset, Split]:
+    """Load a data set and split it, as every process of an experiment does.
+
+    Args:
+        config: Which data, and how it is split.
+        data_dir: Where data sets lie; None: the user's cache.
+
+    Raises:
+        UsageError: The data cannot be used as it is.
+    """
+    dataset = load_dataset(
+        config.source,
+        target=config.target,
+        label_column=config.label_column,
+        group_column=config.group_column,
+        image_shape=config.image_shape,
+        data_dir=data_dir,
+        max_images=config.max_images,
+    )
+    split = make_split(
+        dataset,
+        validation_fraction=config.validation_fraction,
+        test_fraction=config.test_fraction,
+        cv_below=config.cv_below,
+        cv_folds=config.cv_folds,
+        cv_repeats=config.cv_repeats,
+    )
+    return dataset, split
+
+
+def prepare(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]:  # noqa: ARG001
+    """Load what `fit_unit` needs, so that a trial's time limit counts the fit alone.
+
+    Args:
+        payload: As for `fit_unit`.
+        on_event: Is given nothing.
+
+    Returns:
+        Nothing.
+
+    Raises:
+        UsageError: The data or a model cannot be used as it is.
+    """
+    _opened(json.dumps(payload["dataset"]), payload["data_dir"])
+    for fields in payload["trials"]:
+        build_model(fields["model"], fields["params"])
+    return {}
+
+
+def fit_unit(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]:
+    """Fit the trials of a unit and write each one's folder below ``payload["folder"]``.
+
+    Args:
+        payload: ``dataset`` (fields of `DatasetConfig`), ``data_dir``, ``fingerprint``,
+            ``numerics``, ``trials`` (fields of `Trial`), ``keys``, ``bases`` (for refits, the
+            ``trial.json`` of the train fits), ``folder``.
+        on_event: Is given ``{"key", "step", "steps", "metrics"}`` as the fits go on.
+
+    Returns:
+        ``{"folders": [...]}``, one for each trial.
+
+    Raises:
+        CorruptDataError: The data are not those that the experiment began with.
+    """
+    dataset, split = _opened(json.dumps(payload["dataset"]), payload["data_dir"])
+    if dataset.fingerprint != payload["fingerprint"]:
+        raise CorruptDataError(
+            f"{dataset.source}: its content changed while the experiment ran; run it again"
+        )
+    numerics = Numerics(**payload["numerics"])
+    folders = []
+    bases = payload["bases"] or [None] * len(payload["trials"])
+    for fields, key, base in zip(payload["trials"], payload["keys"], bases, strict=True):
+        folder = Path(payload["folder"]) / key
+        task = _Task(Trial(**fields), split, numerics, functools.partial(_emit, on_event, key))
+        with require("threadpoolctl").threadpool_limits(numerics.threads):
+            outcome = task.refit(base) if base else task.train()
+        _write(folder, outcome)
+        folders.append(str(folder))
+    return {"folders": folders}
+
+
+def read_folder(folder: Path) -> tuple[dict[str, Any], Predictions]:
+    """Return a finished trial's record and predictions from its folder."""
+    record = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
+    return record, Predictions.read(folder / "predictions.npz")
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(config: str, data_dir: str | None) -> tuple[Dataset, Split]:
+    return open_split(DatasetConfig(**json.loads(config)), (data_dir and Path(data_dir)) or None)
+
+
+def _emit(
+    on_event: OnEvent, key: str, step: int, steps: int, metrics: Mapping[str, float] | None = None
+) -> None:
+    on_event({"key": key, "step": step, "steps": steps, "metrics": dict(metrics or {})})
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    record: Mapping[str, Any]
+    predictions: Predictions
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One trial on one split."""
+
+    trial: Trial
+    split: Split
+    numerics: Numerics
+    emit: Callable[..., None]
+
+    def train(self) -> _Outcome:
+        """Fit on the training rows; score the validation rows; predict the test rows."""
+        split = self.split
+        history: list[Mapping[str, float]] = []
+        scores: list[Floats] = []
+        chosen: list[Mapping[str, Any]] = []
+        started = time.perf_counter()
+        for number, part in enumerate(split.rounds, 1):
+            estimator = self._fitted(part.fit_rows, history, held=part)
+            fit_s = time.perf_counter() - started
+            scores.append(self._scores(estimator, split.images[part.held_rows]))
+            chosen.append(dict(getattr(estimator, "chosen_", {})))
+            if split.cross_validated:
+                self.emit(number, len(split.rounds) + 1)
+        decided = _agreed(chosen)
+        if split.cross_validated:
+            started = time.perf_counter()
+            estimator = self._fitted(split.train, history, decided=decided)
+            fit_s = time.perf_counter() - started
+        raw = np.concatenate(scores)
+        labels = split.labels[split.validation_rows]
+        calibrator = None
+        if hasattr(estimator, "calibrator_"):
+            calibrator = fit_calibrator(raw[split.calibrate], labels[split.calibrate])
+            estimator.calibrator_ = calibrator
+            raw = calibrator.probabilities(raw)
+        return self._outcome(
+            estimator,
+            fit_s=fit_s,
+            fit_rows=len(split.train),
+            chosen=decided,
+            calibrator=calibrator,
+            history=history,
+            validation=raw,
+        )
+
+    def refit(self, base: Mapping[str, Any]) -> _Outcome:
+        """Repeat a train fit's recipe on train and validation rows; predict the test rows."""
+        rows = np.union1d(self.split.train, self.split.validation_rows)
+        history: list[Mapping[str, float]] = []
+        started = time.perf_counter()
+        estimator = self._fitted(rows, history, decided=base["chosen"])
+        fit_s = time.perf_counter() - started
+        calibrator = Calibrator.from_dict(base["calibration"]) if base["calibration"] else None
+        if calibrator is not None:
+            estimator.calibrator_ = calibrator
+        return self._outcome(
+            estimator,
+            fit_s=fit_s,
+            fit_rows=len(rows),
+            chosen=base["chosen"],
+            calibrator=calibrator,
+            history=history,
+            validation=None,
+        )
+
+    def _fitted(
+        self,
+        rows: np.ndarray[Any, Any],
+        history: list[Mapping[str, float]],
+        *,
+        held: Round | None = None,
+        decided: Mapping[str, Any] | None = None,
+    ) -> Any:
+        split, trial, numerics = self.split, self.trial, self.numerics
+        estimator = build_model(
+            trial.model,
+            {**trial.params, **(decided or {})},
+            image_shape=split.image_shape,
+            seed=trial.seed,
+            threads=numerics.threads,
+            device=numerics.device,
+            precision=numerics.precision,
+        )
+        extra: dict[str, Any] = {}
+        if hasattr(estimator, "epochs"):
+            extra["on_epoch"] = self._on_epoch(history, estimator.epochs)
+            if held is not None:
+                watched = held.held_rows
+                if not split.cross_validated:
+                    watched = split.validation_rows[split.select]
+                extra["validation"] = split.images[watched], split.labels[watched]
+        estimator.fit(split.images[rows], split.labels[rows], **extra)
+        return estimator
+
+    def _on_epoch(self, history: list[Mapping[str, float]], epochs: int) -> Callable[..., None]:
+        history.clear()
+
+        def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
+            history.append({name: float(value) for name, value in metrics.items()})
+            if not self.split.cross_validated:
+                self.emit(epoch, epochs, history[-1])
+
+        return on_epoch
+
+    def _scores(self, estimator: Any, images: np.ndarray[Any, Any]) -> Floats:
+        """Return margins where a calibrator turns them into probabilities, else probabilities."""
+        if hasattr(estimator, "calibrator_"):
+            scores = np.asarray(estimator.decision_function(images), dtype=np.float64)
+            return scores if scores.ndim == 1 else self._aligned(estimator, scores, _LEAST_SCORE)
+        return self._probabilities(estimator, images)
+
+    def _probabilities(self, estimator: Any, images: np.ndarray[Any, Any]) -> Floats:
+        return self._aligned(estimator, np.asarray(estimator.predict_proba(images)), 0.0)
+
+    def _aligned(self, estimator: Any, scores: Floats, missing: float) -> Floats:
+        """Return one column per class of the data, also for classes that the fit never saw."""
+        full = np.full((len(scores), len(self.split.class_names)), missing, dtype=np.float64)
+        full[:, np.asarray(estimator.classes_, dtype=np.intp)] = scores
+        return full
+
+    def _outcome(
+        self,
+        estimator: Any,
+        *,
+        fit_s: float,
+        fit_rows: int,
+        chosen: Mapping[str, Any],
+        calibrator: Calibrator | None,
+        history: list[Mapping[str, float]],
+        validation: Floats | None,
+    ) -> _Outcome:
+        images = self.split.test.images
+        started = time.perf_counter()
+        test = self._probabilities(estimator, images)
+        predict_s = time.perf_counter() - started
+        record = {
+            "fit_s": fit_s,
+            "predict_us_per_image": 1e6 * predict_s / len(images),
+            "model_bytes": model_bytes(estimator),
+            "fit_rows": fit_rows,
+            "chosen": dict(chosen),
+            "calibration": calibrator.to_dict() if calibrator else None,
+            "history": list(history),
+        }
+        return _Outcome(record, Predictions(validation, test))
+
+
+def _agreed(chosen: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the median of what the rounds chose, for example of their epochs."""
+    return {name: statistics.median_low([choice[name] for choice in chosen]) for name in chosen[0]}
+
+
+def _write(folder: Path, outcome: _Outcome) -> None:
+    outcome.predictions.write(folder / "predictions.npz")
+    write_text(folder / "trial.json", json.dumps(outcome.record, indent=1))

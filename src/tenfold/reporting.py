@@ -1,0 +1,167 @@
+"""What an experiment leaves behind: tables, figures, the report, and the same in the tracker."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tenfold.config import ExperimentConfig, dump_config
+from tenfold.data import Audit, Dataset, Split
+from tenfold.evaluation import (
+    TARGETS,
+    Leaderboard,
+    ReportInput,
+    Row,
+    draw_figures,
+    draw_row,
+    pick_samples,
+    render,
+    save_figures,
+    write_csv,
+    write_json,
+)
+from tenfold.files import write_text
+from tenfold.machine import describe_machine
+from tenfold.records import TrialResult
+from tenfold.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that results are written from.
+
+    Args:
+        config: With nothing left automatic.
+        dataset: The data.
+        split: How they were split.
+        audit: What is doubtful about them.
+        leaderboard: The rows.
+        results: The trials behind them.
+        test_labels: ``(n_test,)`` class indices, opened.
+        created: When the experiment ended.
+    """
+
+    config: ExperimentConfig
+    dataset: Dataset
+    split: Split
+    audit: Audit
+    leaderboard: Leaderboard
+    results: Sequence[TrialResult]
+    test_labels: np.ndarray[Any, Any]
+    created: datetime
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the numbers must know, one sentence each."""
+        partial = [row for row in self.leaderboard.rows if row.status == "partly failed"]
+        told = tuple(f"{row.name}: a part failed: {row.error}" for row in partial)
+        return (*self.audit.warnings, *told)
+
+
+def write_results(outcome: Outcome, folder: Path) -> None:
+    """Write ``results.csv``, ``results.json``, ``figures/`` and ``report.html``.
+
+    Args:
+        outcome: What to write.
+        folder: Made when missing; files of the same names are replaced.
+
+    Raises:
+        StorageError: A file cannot be written.
+    """
+    content = _report_input(outcome)
+    figures = draw_figures(content)
+    write_csv(outcome.leaderboard, folder / "results.csv")
+    write_json(outcome.leaderboard, folder / "results.json", facts=_facts(outcome, content))
+    save_figures(figures, folder / "figures")
+    write_text(folder / "report.html", render(content, figures=figures))
+
+
+def track_results(outcome: Outcome, folder: Path, tracker: Tracker, parent: str) -> None:
+    """Add test scores and figures to each trial's run, and end the experiment's run.
+
+    Raises:
+        TrackingError: The tracker cannot be written.
+    """
+    rows = {row.run_id: row for row in outcome.leaderboard.rows if row.scores is not None}
+    for run_id in tracker.unreported(list(rows)):
+        with tempfile.TemporaryDirectory(prefix="tenfold-") as temporary:
+            pictures = draw_row(rows[run_id], outcome.split.class_names)
+            files = save_figures(pictures, Path(temporary))
+            tracker.report(run_id, _metrics(rows[run_id]), files)
+    winner = outcome.leaderboard.winner
+    written = [folder / name for name in ("results.csv", "results.json", "report.html")]
+    tracker.end(parent, _metrics(winner) if winner else {}, written)
+
+
+def _metrics(row: Row) -> dict[str, float]:
+    """Return a row's test scores, and the bounds of its accuracy, as MLflow names them."""
+    assert row.scores is not None, "only rows with scores are tracked"
+    intervals = row.scores.intervals()
+    metrics = {f"test_{name}": found.value for name, found in intervals.items() if found.defined}
+    accuracy = intervals["accuracy"]
+    return metrics | {"test_accuracy_low": accuracy.low, "test_accuracy_high": accuracy.high}
+
+
+def _report_input(outcome: Outcome) -> ReportInput:
+    config, split, board = outcome.config, outcome.split, outcome.leaderboard
+    winner = board.winner
+    by_key = {result.key: result for result in outcome.results}
+    shown = by_key[winner.test_key].predictions if winner else None
+    base = by_key[winner.key].predictions if winner else None
+    validation = None if base is None else base.validation
+    samples = pick_samples(split.labels, n_classes=len(split.class_names))
+    labels = split.labels[split.validation_rows]
+    return ReportInput(
+        name=config.name,
+        description=config.description,
+        leaderboard=board,
+        image_shape=split.image_shape,
+        dataset={
+            "name": outcome.dataset.name,
+            "source": outcome.dataset.source,
+            "classes": ", ".join(split.class_names),
+            "image": f"{split.image_shape[0]} × {split.image_shape[1]} pixels",  # noqa: RUF001 a multiplication sign
+            "grey levels": outcome.dataset.value_rule,
+        },
+        split=split.description,
+        fingerprint=outcome.dataset.fingerprint,
+        class_counts=[count for _, count in outcome.audit.class_counts],
+        config_yaml=dump_config(config),
+        seed=config.seed,
+        environment=describe_machine(),
+        created=outcome.created.isoformat(sep=" ", timespec="minutes"),
+        warnings=outcome.warnings,
+        audit_rows=outcome.audit.rows(),
+        sample_images=split.images[samples],
+        sample_labels=split.labels[samples],
+        test_images=split.test.images,
+        test_labels=outcome.test_labels,
+        test_probabilities=None if shown is None else shown.test,
+        calibrate_labels=labels[split.calibrate],
+        calibrate_probabilities=None if validation is None else validation[split.calibrate],
+        targets=_targets(config),
+    )
+
+
+def _targets(config: ExperimentConfig) -> Sequence[tuple[str, float]]:
+    wanted = (("precision", config.wanted_precision), ("recall", config.wanted_recall))
+    return tuple((name, value) for name, value in wanted if value is not None) or TARGETS
+
+
+def _facts(outcome: Outcome, content: ReportInput) -> dict[str, Any]:
+    return {
+        "name": outcome.config.name,
+        "dataset": dict(content.dataset),
+        "fingerprint": content.fingerprint,
+        "split": content.split,
+        "warnings": list(outcome.warnings),
+        "config": outcome.config.model_dump(mode="json"),
+        "environment": dict(content.environment),
+        "created": content.created,
+    }

@@ -1,0 +1,119 @@
+"""A configuration's grid as trials, and the trials' keys."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tenfold.config import ExperimentConfig, ModelEntry, canonical_params
+from tenfold.errors import ConfigError, ModelInputError
+from tenfold.models import get_spec
+from tenfold.records import Numerics, Trial, TrialKey, canonical_json
+
+
+def expand_grid(config: ExperimentConfig) -> tuple[Trial, ...]:
+    """Return the train fits that a configuration asks for, in the order of its rows.
+
+    The repeats of a row stand together, with the seeds ``seed``, ``seed + 1``, ….
+
+    Args:
+        config: The experiment.
+
+    Raises:
+        ConfigError: A combination of values breaks a rule, or two rows are the same.
+    """
+    trials = [
+        trial
+        for entry in config.models
+        for combination in entry.combinations()
+        for trial in _repeats(config, entry, combination)
+    ]
+    seen: dict[str, str] = {}
+    for trial in trials:
+        recipe = canonical_json([trial.model, dict(trial.params), trial.seed])
+        if recipe in seen:
+            raise ConfigError(
+                [f"models: {trial.title} {trial.label or 'with its defaults'} is asked for twice"]
+            )
+        seen[recipe] = trial.label
+    return tuple(trials)
+
+
+def trial_key(
+    trial: Trial, *, fingerprint: str, split: str, fitting_version: int, numerics: Numerics
+) -> TrialKey:
+    """Return the key of a trial: everything that its result depends on.
+
+    Args:
+        trial: The trial.
+        fingerprint: SHA-256 of the data set.
+        split: ``Split.key``.
+        fitting_version: Version of what a worker computes from a fit.
+        numerics: Device type, precision, threads.
+
+    Raises:
+        ModelInputError: The source file of an own estimator cannot be found.
+    """
+    own = ":" in trial.model
+    return TrialKey(
+        fingerprint=fingerprint,
+        model=trial.model,
+        params=trial.params,
+        seed=trial.seed,
+        refit=trial.refit,
+        split=split,
+        fitting_version=fitting_version,
+        model_version=0 if own else get_spec(trial.model).version,
+        source_sha256=_source_sha256(trial.model) if own else "",
+        numerics=numerics,
+    )
+
+
+def _repeats(
+    config: ExperimentConfig, entry: ModelEntry, combination: Mapping[str, Any]
+) -> list[Trial]:
+    trial = Trial(
+        model=entry.model,
+        params=canonical_params(entry.model, {**entry.params, **combination}),
+        title=entry.model.partition(":")[2]
+        if entry.is_own_estimator
+        else get_spec(entry.model).title,
+        label=_label(combination if entry.grid else entry.params),
+        seed=config.seed,
+        timeout_s=entry.timeout_s or config.timeout_s,
+    )
+    return [
+        replace(trial, seed=config.seed + repeat, repeat=repeat) for repeat in range(config.repeats)
+    ]
+
+
+def _label(params: Mapping[str, Any]) -> str:
+    """Return a parameter cell such as ``max_iter=100`` or ``hidden_layers=(64, 32)``."""
+    return ", ".join(f"{name}={_text(value)}" for name, value in params.items())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        inner = ", ".join(_text(item) for item in value)
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    return "null" if value is None else str(value)
+
+
+def _source_sha256(dotted: str) -> str:
+    module = dotted.partition(":")[0]
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError) as error:
+        raise ModelInputError(
+            f"model {dotted!r}: cannot find module {module!r}: {error}"
+        ) from error
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        raise ModelInputError(
+            f"model {dotted!r}: no source file for module {module!r} on the Python path; "
+            "install the package, or run from the folder that holds it"
+        )
+    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()

@@ -1,0 +1,124 @@
+"""The command line as a person meets it: real processes, exit codes, one clear line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--set", "dataset.cv_repeats=1", "--set", "dataset.cv_folds=2"]
+
+
+@pytest.fixture
+def tenfold(tmp_path):
+    """Return a function that runs the command in an empty folder."""
+
+    def run(*arguments, **environ):
+        return subprocess.run(
+            [sys.executable, "-m", "tenfold", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, **environ},
+            check=False,
+        )
+
+    return run
+
+
+def test_compare_prints_the_leaderboard_and_the_report(tenfold, workspace):
+    done = tenfold("compare", "--models", "sgd,knn", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert "SGD" in done.stdout
+    assert "winner: KNN" in done.stdout
+    report = Path(done.stdout.splitlines()[-1].removeprefix("report: "))
+    assert report.is_file()
+    assert report.parent.name == "compare-digits"  # another data set's results stay
+    assert "[2/2] KNN: done" in done.stderr
+    again = tenfold("compare", "--models", "sgd,knn", *SMALL)
+    assert "2 found finished and not run again" in again.stderr
+
+
+def test_json_is_one_document_and_nothing_else(tenfold, workspace):
+    done = tenfold("compare", "--models", "sgd", "--json", *SMALL)
+    assert json.loads(done.stdout)["rows"][0]["model"] == "sgd"
+
+
+def test_train_takes_the_parameters_of_the_model_as_options(tenfold, workspace):
+    done = tenfold(
+        "train", "--model", "knn", "--n_neighbors", "3", "--weights=distance", "--json", *SMALL
+    )
+    (row,) = json.loads(done.stdout)["rows"]
+    assert row["params"]["n_neighbors"] == 3
+    assert row["params"]["weights"] == "distance"
+
+
+def test_a_failed_trial_is_exit_code_one(tenfold, workspace, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from sklearn.base import BaseEstimator\n"
+        "class Broken(BaseEstimator):\n"
+        "    def fit(self, X, y):\n"
+        "        raise ValueError('out of luck')\n"
+    )
+    done = tenfold("compare", "--models", "mine:Broken,sgd", *SMALL, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "failed: Broken: ValueError: out of luck" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["compare", "none.yaml"], "none.yaml: no such file"),
+        (["compare", "--models", "kn"], "Did you mean 'knn'?"),
+        (["compare", "--models", "knn", "--dataset", "nowhere"], "nowhere"),
+        (["compare", "--set", "sed=1"], "Did you mean 'seed'?"),
+        (["compare", "--executor", "cloud"], "allowed: auto, local"),
+        (["train"], "--model NAME"),
+        (["train", "--model", "knn", "--n-neighbours", "3"], "Did you mean 'n_neighbors'?"),
+        (["train", "--model", "knn", "--n-neighbors"], "needs a value"),
+        (["train", "a.yaml", "b.yaml"], "give one file"),
+        (["train", "a.yaml", "--C", "3"], "go with --model"),
+        (["train", str(ROOT / "experiments" / "quickstart.yaml")], "use: tenfold compare"),
+        (["ui"], "run `tenfold compare` first"),
+        (["nonsense"], "No such command"),
+    ],
+)
+def test_a_mistake_is_exit_code_two_and_one_clear_line(tenfold, arguments, expected):
+    done = tenfold(*arguments)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_wrong_setting_is_told_by_every_command(tenfold):
+    done = tenfold("doctor", TENFOLD_DEVICE="toaster")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: environment variable TENFOLD_DEVICE is 'toaster'")
+
+
+def test_a_workspace_that_cannot_be_made_is_told(tenfold, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = tenfold("compare", "--models", "sgd", TENFOLD_HOME=str(tmp_path / "file" / "w"))
+    assert done.returncode == 1
+    assert "set TENFOLD_HOME" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_doctor_says_what_was_found(tenfold):
+    found = json.loads(tenfold("doctor", "--json").stdout)
+    assert found["extras"]["train"] == "installed"
+    assert found["datasets"]["digits"] == "ready"
+    assert "workspace" in found["places"]
+    assert "hardware" in tenfold("doctor").stdout
+
+
+def test_version_and_help(tenfold):
+    assert tenfold("--version").stdout == "tenfold 0.1.0\n"
+    shown = tenfold("--help").stdout
+    for command in ("compare", "train", "data", "ui", "doctor"):
+        assert command in shown
+    assert "--set" in tenfold("compare", "--help").stdout

@@ -1,0 +1,81 @@
+"""What a person sees while an experiment runs."""
+
+import io
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress, TextColumn
+
+from tenfold.cli.progress import BarObserver, LineObserver, observing
+from tenfold.records import FitUnit, Numerics, Trial, TrialResult
+
+TRIAL = Trial("mlp", {}, "MLP", "epochs=3", 0)
+UNIT = FitUnit((TRIAL,), ("k",), Numerics("cpu", "float32", 1))
+DONE = (TrialResult(TRIAL, "k", "finished", fit_s=75.0),)
+FAILED = (TrialResult(TRIAL, "k", "failed", error="ValueError: [bold] luck"),)
+
+
+def play(observer):
+    observer.planned(3, reused=2)
+    observer.started(UNIT)
+    observer.stepped(UNIT, 1, 3, {"val_loss": 0.25})
+    observer.stepped(UNIT, 3, 3, {"val_loss": 0.125})
+    observer.ended(UNIT, DONE)
+    observer.started(UNIT)
+    observer.ended(UNIT, FAILED)
+    observer.ended(UNIT, (TrialResult(TRIAL, "k", "finished", reused=True),))
+    observer.said("opening the sealed test")
+
+
+def test_lines_say_what_happens_and_go_to_stderr(capsys):
+    play(LineObserver())
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[:5] == [
+        "3 to fit; 2 found finished and not run again",
+        "MLP epochs=3: fitting",
+        "MLP epochs=3: 3/3 val_loss=0.125",
+        "[1/3] MLP epochs=3: done in 1 min about 0.0 s left",
+        "MLP epochs=3: fitting",
+    ]
+    assert "[2/3] MLP epochs=3: FAILED: ValueError: [bold] luck" in err
+    assert "[3/3] MLP epochs=3: finished by another process" in err
+    assert err.splitlines()[-1] == "opening the sealed test"
+
+
+def test_bars_show_trial_step_and_what_is_left():
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=120)
+    columns = TextColumn("{task.description} {task.completed:g}/{task.total:g} {task.fields[note]}")
+    with Progress(columns, console=console) as progress:
+        observer = BarObserver(progress)
+        play(observer)
+        progress.refresh()
+    shown = text.getvalue()
+    assert "3 to fit; 2 found finished" in shown
+    assert "MLP epochs=3: done in 1 min" in shown
+    assert "FAILED: ValueError: [bold] luck" in shown
+    assert "trials 3/3" in shown
+
+
+def test_without_a_terminal_lines_are_chosen(monkeypatch):
+    with observing() as observer:
+        assert isinstance(observer, LineObserver)
+
+
+def test_with_a_terminal_bars_are_chosen(monkeypatch):
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr", terminal)
+    with observing() as observer:
+        assert isinstance(observer, BarObserver)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (42, "42 s"), (600, "10 min"), (7500, "2 h 5 min")]
+)
+def test_durations_are_read_at_a_glance(seconds, text, capsys):
+    observer = LineObserver()
+    observer.planned(1, reused=0)
+    observer.ended(UNIT, (TrialResult(TRIAL, "k", "finished", fit_s=seconds),))
+    assert f"done in {text}" in capsys.readouterr().err

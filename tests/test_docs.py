@@ -1,0 +1,59 @@
+"""The docs say what the program is."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from tenfold.cli.app import app
+from tenfold.config import PARAMS, load_config
+
+ROOT = Path(__file__).parents[1]
+DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_reference_is_what_the_schemas_say(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    sys.modules.pop("generate", None)
+    from generate import TARGET, reference
+
+    assert TARGET.read_text(encoding="utf-8") == reference(), "run: make docs"
+
+
+def test_every_model_and_every_parameter_is_in_the_reference():
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    for model, schema in PARAMS.items():
+        assert f"### `{model}`" in text
+        for name in schema.model_fields:
+            assert f"| `{name}` |" in text
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_links_to_files_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_every_command_that_is_shown_exists(path):
+    group = typer.main.get_command(app)
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    text = path.read_text(encoding="utf-8")
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
+        for line in re.findall(r"^\$ (.*)$", block, re.MULTILINE):
+            words = re.sub(r"^(\w+=\S+ )+", "", line).split()
+            if words[0] == "make":
+                assert set(words[1:2]) <= targets, line
+            if words[0] == "tenfold" and not words[1].startswith("-"):
+                assert words[1] in group.commands, line
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_every_configuration_that_is_shown_is_valid(path, tmp_path):
+    text = path.read_text(encoding="utf-8")
+    for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+        shown = tmp_path / "shown.yaml"
+        shown.write_text(block)
+        assert load_config(shown).models
