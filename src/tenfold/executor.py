@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from typing import Any, Protocol
 
 from tenfold._optional import require
@@ -139,7 +140,7 @@ class WorkerProcess:
         self._environ = environ
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._stderr: Any = None
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as this object
         self._closed = False
 
     def call(
@@ -196,13 +197,15 @@ class WorkerProcess:
         """End the process; a call under way in another thread raises `TrialStoppedError`."""
         self._closed = True
         self._end()
+        self._stderr.close()
 
     def _started(self) -> subprocess.Popen[str]:
         if self._closed:
             raise TrialStoppedError("the run was stopped before this trial started")
         if self._process is None or self._process.poll() is not None:
             self._lines = queue.SimpleQueue()
-            self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the process
+            self._stderr.seek(0)
+            self._stderr.truncate()
             self._process = subprocess.Popen(
                 [sys.executable, "-c", "from tenfold.executor import serve; serve()"],
                 stdin=subprocess.PIPE,
@@ -251,16 +254,14 @@ class WorkerProcess:
 
     def _end(self, *, at_once: bool = False) -> None:
         process = self._process
-        if process is None or process.poll() is not None:
+        if process is None:
             return
         assert process.stdin is not None
-        if not at_once:
-            try:
-                process.stdin.close()  # the worker sees it and ends
-                process.wait(timeout=2)
-            except (OSError, subprocess.TimeoutExpired):
-                at_once = True
-        if at_once:
+        with suppress(OSError):
+            process.stdin.close()  # the worker sees it and ends
+        try:
+            process.wait(timeout=0 if at_once else 2)
+        except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
@@ -311,8 +312,9 @@ def _describe(error: Exception) -> str:
 
 
 def _pump(stream: Any, lines: queue.SimpleQueue[str | None]) -> None:
-    for line in stream:
-        lines.put(line)
+    with stream:
+        for line in stream:
+            lines.put(line)
     lines.put(None)
 
 

@@ -30,7 +30,7 @@ def test_an_unknown_name_lists_the_names_and_the_nearest():
 
 
 def test_a_wrong_parameter_is_refused_before_anything_is_built():
-    with pytest.raises(ConfigError, match=r"knn\.n_neighbors is 0"):
+    with pytest.raises(ConfigError, match=r"knn\.n_neighbors: got 0"):
         build_model("knn", {"n_neighbors": 0})
 
 
