@@ -223,6 +223,14 @@ def test_an_own_estimator_takes_part_by_its_dotted_path(workspace, own_source):
     assert [row.reused for row in again.leaderboard.rows] == [True, False]
 
 
+def test_scikit_learns_own_estimators_take_part_and_margins_are_calibrated(workspace):
+    models = ["sklearn.svm:LinearSVC", "sklearn.linear_model:Perceptron", "sklearn.svm:SVR"]
+    result = run_experiment(config(models=models, seed=1))
+    assert [row.status for row in result.leaderboard.rows] == ["finished", "finished", "failed"]
+    assert result.leaderboard.rows[0].calibration["kind"] == "temperature"
+    assert "neither predict_proba nor decision_function" in result.failed[0].error
+
+
 def test_a_failing_trial_is_a_failed_row_and_the_others_go_on(workspace, runs, own_source):
     entry = {"model": "majority:Majority", "params": {"share": -1}}
     result = run_experiment(config(models=[entry, "sgd"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import statistics
 import time
@@ -16,7 +17,7 @@ import numpy as np
 from tenfold._optional import require
 from tenfold.config import DatasetConfig
 from tenfold.data import Dataset, Round, Split, load_dataset, make_split
-from tenfold.errors import CorruptDataError
+from tenfold.errors import CorruptDataError, ModelInputError
 from tenfold.files import write_text
 from tenfold.models import Calibrator, build_model, fit_calibrator, model_bytes
 from tenfold.records import Floats, Numerics, Predictions, Trial
@@ -164,9 +165,8 @@ class _Task:
         raw = np.concatenate(scores)
         labels = split.labels[split.validation_rows]
         calibrator = None
-        if hasattr(estimator, "calibrator_"):
+        if _gives_margins(estimator):
             calibrator = fit_calibrator(raw[split.calibrate], labels[split.calibrate])
-            estimator.calibrator_ = calibrator
             raw = calibrator.probabilities(raw)
         return self._outcome(
             estimator,
@@ -186,8 +186,6 @@ class _Task:
         estimator = self._fitted(rows, history, decided=base["chosen"])
         fit_s = time.perf_counter() - started
         calibrator = Calibrator.from_dict(base["calibration"]) if base["calibration"] else None
-        if calibrator is not None:
-            estimator.calibrator_ = calibrator
         return self._outcome(
             estimator,
             fit_s=fit_s,
@@ -217,7 +215,7 @@ class _Task:
             precision=numerics.precision,
         )
         extra: dict[str, Any] = {}
-        if hasattr(estimator, "epochs"):
+        if "on_epoch" in inspect.signature(estimator.fit).parameters:
             extra["on_epoch"] = self._on_epoch(history, estimator.epochs)
             if held is not None:
                 watched = held.held_rows
@@ -239,12 +237,14 @@ class _Task:
 
     def _scores(self, estimator: Any, images: np.ndarray[Any, Any]) -> Floats:
         """Return margins where a calibrator turns them into probabilities, else probabilities."""
-        if hasattr(estimator, "calibrator_"):
-            scores = np.asarray(estimator.decision_function(images), dtype=np.float64)
-            return scores if scores.ndim == 1 else self._aligned(estimator, scores, _LEAST_SCORE)
-        return self._probabilities(estimator, images)
-
-    def _probabilities(self, estimator: Any, images: np.ndarray[Any, Any]) -> Floats:
+        if _gives_margins(estimator):
+            margins: Floats = np.asarray(estimator.decision_function(images), dtype=np.float64)
+            return margins if margins.ndim == 1 else self._aligned(estimator, margins, _LEAST_SCORE)
+        if not hasattr(estimator, "predict_proba"):
+            raise ModelInputError(
+                f"{self.trial.model} has neither predict_proba nor decision_function; "
+                "an own estimator needs one of them"
+            )
         return self._aligned(estimator, np.asarray(estimator.predict_proba(images)), 0.0)
 
     def _aligned(self, estimator: Any, scores: Floats, missing: float) -> Floats:
@@ -266,7 +266,9 @@ class _Task:
     ) -> _Outcome:
         images = self.split.test.images
         started = time.perf_counter()
-        test = self._probabilities(estimator, images)
+        test = self._scores(estimator, images)
+        if calibrator is not None:
+            test = calibrator.probabilities(test)
         predict_s = time.perf_counter() - started
         record = {
             "fit_s": fit_s,
@@ -278,6 +280,13 @@ class _Task:
             "history": list(history),
         }
         return _Outcome(record, Predictions(validation, test))
+
+
+def _gives_margins(estimator: Any) -> bool:
+    """Say whether a calibrator must make probabilities of what the estimator gives."""
+    return hasattr(estimator, "calibrator_") or (
+        hasattr(estimator, "decision_function") and not hasattr(estimator, "predict_proba")
+    )
 
 
 def _agreed(chosen: list[Mapping[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -142,7 +141,8 @@ class UnitRunner:
         return {key: finished[key] for key in unit.keys if key in finished}
 
     def _run(self, unit: FitUnit, caller: Caller) -> tuple[TrialResult, ...]:
-        folder = self.workspace.jobs / uuid.uuid4().hex
+        folder = self.workspace.jobs / unit.keys[0]
+        shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
         run_ids = [
             self.tracker.start(trial, key, parent=self.parent) for trial, key in self._pairs(unit)
         ]

@@ -183,3 +183,12 @@ def test_local_powers_are_marked_in_the_schema():
     model = schema["$defs"]["ModelEntry"]["properties"]["model"]
     assert source["local_only"]
     assert model["local_only"]
+
+
+def test_another_data_set_keeps_the_rest_and_has_a_name_of_its_own(tmp_path):
+    path = tmp_path / "Fives & Co.yaml"
+    path.write_text("dataset: {source: mnist, target: '5'}\nmodels: [sgd]\n")
+    assert load_config(path).name == "fives-co"
+    other = load_config(path, dataset="fashion-mnist")
+    assert (other.dataset.source, other.dataset.target) == ("fashion-mnist", "5")
+    assert other.name == "fives-co-fashion-mnist"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from tenfold.config import PARAMS, ExperimentConfig, load_config, parse_config
+from tenfold.config import PARAMS, ExperimentConfig, load_config, name_for, parse_config
 from tenfold.errors import ConfigError, UsageError
 
 Sets = Annotated[
@@ -48,8 +47,8 @@ def compare(
 
     Finished trials are remembered: the same command run again goes on where it stopped.
     """
-    updates = _updates(dataset, time_limit_s)
-    _run(_comparison(config, models, sets or [], updates), executor, fresh=fresh, json=json)
+    overrides = _overrides(sets, time_limit_s=time_limit_s)
+    _run(_comparison(config, models, overrides, dataset), executor, fresh=fresh, json=json)
 
 
 def train(
@@ -68,22 +67,20 @@ def train(
     A parameter of the model is an option too: `tenfold train --model knn --n-neighbors 3`.
     """
     config, params = _model_options(context.args)
-    updates = _updates(dataset, time_limit_s)
-    if seed is not None:
-        updates["seed"] = seed
+    overrides = _overrides(sets, time_limit_s=time_limit_s, seed=seed)
     if (config is None) == (model is None):
         raise UsageError("tenfold train takes either a configuration file or --model NAME")
     if config is None:
-        raw = {"models": [{"model": model, "params": params}], **updates}
-        raw["name"] = _name(str(model).rpartition(":")[2], dataset)
-        made = parse_config(raw, overrides=sets or [], origin="command line")
+        name = str(model).rpartition(":")[2]
+        entry = {"model": model, "params": params}
+        made = _from_arguments(name, [entry], overrides, dataset)
     else:
         if params:
             raise UsageError(
                 f"model options ({', '.join(params)}) go with --model; "
                 "with a file use --set models.0.params.NAME=VALUE"
             )
-        made = _comparison(config, None, sets or [], updates)
+        made = _comparison(config, None, overrides, dataset)
         if len(made.models) > 1:
             raise UsageError(
                 f"{config} has {len(made.models)} models; use: tenfold compare {config}"
@@ -91,35 +88,38 @@ def train(
     _run(made, executor, fresh=fresh, json=json)
 
 
-def _updates(dataset: str | None, time_limit_s: float | None) -> dict[str, Any]:
-    given = {"dataset": dataset, "time_limit_s": time_limit_s}
-    return {name: value for name, value in given.items() if value is not None}
+def _overrides(sets: list[str] | None, **options: float | None) -> list[str]:
+    """Return ``--set`` and the options that stand for one key each, the options last."""
+    given = (f"{name}={value}" for name, value in options.items() if value is not None)
+    return [*(sets or []), *given]
+
+
+def _from_arguments(
+    name: str, models: list[Any], overrides: list[str], dataset: str | None
+) -> ExperimentConfig:
+    source = dataset or "digits"
+    raw = {
+        "name": name_for(f"{name}-{Path(source).resolve().stem}"),
+        "dataset": source,
+        "models": models,
+    }
+    return parse_config(raw, overrides=overrides, origin="command line")
 
 
 def _comparison(
-    path: Path | None, models: str | None, sets: list[str], updates: dict[str, Any]
+    path: Path | None, models: str | None, overrides: list[str], dataset: str | None
 ) -> ExperimentConfig:
     """Return the file's experiment, or one of every model; `models` narrows either."""
     names = [name.strip() for name in models.split(",") if name.strip()] if models else []
     if path is None:
-        name = _name("compare", updates.get("dataset"))
-        raw = {"name": name, "models": names or list(PARAMS), **updates}
-        return parse_config(raw, overrides=sets, origin="command line")
-    config = load_config(path, overrides=sets, updates=updates)
-    if "dataset" in updates:  # another data set's results must not replace the file's own
-        config = config.model_copy(update={"name": _name(config.name, updates["dataset"])})
+        return _from_arguments("compare", names or list(PARAMS), overrides, dataset)
+    config = load_config(path, overrides=overrides, dataset=dataset)
     if not names:
         return config
     entries = config.model_dump()["models"]
     kept = [entry for name in names for entry in entries if entry["model"] == name]
     added = [name for name in names if name not in {entry["model"] for entry in entries}]
     return parse_config({**config.model_dump(), "models": [*kept, *added]}, origin=str(path))
-
-
-def _name(stem: str, dataset: str | None) -> str:
-    """Return an experiment's name that says what was done to which data."""
-    data = Path(dataset).resolve().stem if dataset else "digits"
-    return re.sub(r"[^a-z0-9._-]+", "-", f"{stem}-{data}".lower()).strip("-._")[:64]
 
 
 def _model_options(arguments: list[str]) -> tuple[Path | None, dict[str, Any]]:

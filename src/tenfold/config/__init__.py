@@ -1,6 +1,6 @@
 """What a user may ask for: schemas of parameters, experiments and settings."""
 
-from tenfold.config.experiment import DatasetConfig, ExperimentConfig, ModelEntry
+from tenfold.config.experiment import DatasetConfig, ExperimentConfig, ModelEntry, name_for
 from tenfold.config.loading import dump_config, load_config, parse_config
 from tenfold.config.params import PARAMS, FrozenModel, ModelParams, canonical_params
 from tenfold.config.settings import Settings, load_settings
@@ -17,5 +17,6 @@ __all__ = [
     "dump_config",
     "load_config",
     "load_settings",
+    "name_for",
     "parse_config",
 ]

@@ -239,6 +239,15 @@ class ExperimentConfig(FrozenModel):
         return self
 
 
+def name_for(text: str) -> str:
+    """Return the name that is nearest to a text, for example to a file's stem.
+
+    >>> name_for("My Digits")
+    'my-digits'
+    """
+    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:64] or "experiment"
+
+
 def _schema_problems(
     schema: type[FrozenModel],
     values: Mapping[str, Any],

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from tenfold.config.experiment import ExperimentConfig
+from tenfold.config.experiment import ExperimentConfig, name_for
 from tenfold.config.params import FrozenModel, describe_error
 from tenfold.errors import ConfigError
 
@@ -19,14 +19,15 @@ MAX_FILE_BYTES = 1_000_000
 
 
 def load_config(
-    path: Path | str, *, overrides: Iterable[str] = (), updates: Mapping[str, Any] | None = None
+    path: Path | str, *, overrides: Iterable[str] = (), dataset: str | None = None
 ) -> ExperimentConfig:
     """Read an experiment from a YAML file.
 
     Args:
         path: The file. Its stem is the experiment's name where the file gives none.
         overrides: Assignments such as ``"seed=7"`` or ``"models.0.params.C=10"``.
-        updates: Top-level keys that replace the file's.
+        dataset: Another source of images than the file's; the name then says so, so that one data
+            set's results never replace another's.
 
     Returns:
         The checked configuration.
@@ -36,8 +37,12 @@ def load_config(
     """
     path = Path(path)
     raw = _read_mapping(path)
-    raw.setdefault("name", path.stem.lower())
-    return parse_config({**raw, **(updates or {})}, overrides=overrides, origin=str(path))
+    raw.setdefault("name", name_for(path.stem))
+    if dataset is not None:
+        given = raw.get("dataset", {})
+        raw["dataset"] = {**(given if isinstance(given, dict) else {}), "source": dataset}
+        raw["name"] = name_for(f"{raw['name']}-{Path(dataset).resolve().stem}")
+    return parse_config(raw, overrides=overrides, origin=str(path))
 
 
 def parse_config(
