@@ -14,6 +14,7 @@ import numpy as np
 from tenfold.config import ExperimentConfig, dump_config
 from tenfold.data import Audit, Dataset, Split
 from tenfold.evaluation import (
+    EVALUATION_VERSION,
     TARGETS,
     Leaderboard,
     ReportInput,
@@ -157,6 +158,7 @@ def _targets(config: ExperimentConfig) -> Sequence[tuple[str, float]]:
 def _facts(outcome: Outcome, content: ReportInput) -> dict[str, Any]:
     return {
         "name": outcome.config.name,
+        "evaluation_version": EVALUATION_VERSION,
         "dataset": dict(content.dataset),
         "fingerprint": content.fingerprint,
         "split": content.split,

@@ -24,6 +24,15 @@ QUICK = {
     "xgboost": {"n_estimators": 15, "max_depth": 3},
     "mlp": {"epochs": 12, "hidden_layers": [32], "batch_size": 32, "learning_rate": 0.01},
     "keras_cnn": {"epochs": 6, "batch_size": 32},
+    "cnn": {"epochs": 6, "batch_size": 32, "width": 8, "shift_px": 0},
+    "fcnn": {"epochs": 12, "batch_size": 32, "learning_rate": 0.003},
+    "simple_conv_net": {"epochs": 8, "batch_size": 32},
+    "bn_cnn": {"epochs": 4, "batch_size": 32, "learning_rate": 0.02},
+    "pca_cnn": {"epochs": 6, "batch_size": 32, "width": 8, "shift_px": 0},
+    "deep_cnn": {"epochs": 8, "batch_size": 16, "width": 8, "ema": 0.9, "shift_px": 0}
+    | {"rotate_deg": 5, "scale": 0, "shear": 0},
+    "vit": {"epochs": 12, "batch_size": 16, "patch_size": 4, "width": 32, "heads": 2, "depth": 1}
+    | {"learning_rate": 0.005},
 }
 SHAPE = (8, 8)
 

@@ -21,6 +21,13 @@ def test_titles_are_those_of_the_leaderboard_contract():
         "mlp": "MLP",
         "xgboost": "XGBoost",
         "sgd": "SGD",
+        "cnn": "Small CNN",
+        "fcnn": "FCNN",
+        "simple_conv_net": "SimpleConvNet",
+        "bn_cnn": "BN-CNN",
+        "pca_cnn": "PCA-CNN",
+        "deep_cnn": "Deep CNN",
+        "vit": "ViT",
     }
 
 

@@ -24,6 +24,21 @@ def test_the_same_seed_and_threads_give_the_same_weights_to_the_bit(digits):
             assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("name", ["cnn", "deep_cnn", "vit", "pca_cnn"])
+def test_augmentation_and_averages_are_repeated_to_the_bit(name, digits):
+    images, labels = digits
+    recipe = {"epochs": 1, "width": 8, "batch_size": 64, "shift_px": 4, "rotate_deg": 10}
+    recipe |= {"elastic": 1, "erase": 0.5, "stroke": 0.5, "ema": 0.9, "class_weights": "balanced"}
+    first, second = (
+        build_model(name, recipe, seed=1, precision="bfloat16").fit(images, labels)
+        for _ in range(2)
+    )
+    plain = build_model(name, recipe | {"stroke": 0}, seed=1, precision="bfloat16")
+    probabilities = first.predict_proba(images)
+    assert np.array_equal(probabilities, second.predict_proba(images))
+    assert not np.array_equal(probabilities, plain.fit(images, labels).predict_proba(images))
+
+
 def test_another_seed_gives_other_weights(digits):
     images, labels = digits
     first, second = (build_model("mlp", SMALL, seed=s).fit(images, labels) for s in (0, 1))
@@ -48,7 +63,8 @@ def test_each_epoch_is_reported(digits):
         on_epoch=lambda epoch, report: reports.append((epoch, report)),
     )
     assert [epoch for epoch, _ in reports] == [1, 2, 3, 4]
-    assert set(reports[0][1]) == {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
+    scores = ("loss", "accuracy", "precision", "recall", "f1")
+    assert set(reports[0][1]) == {"train_loss", "train_accuracy", *(f"val_{s}" for s in scores)}
     assert reports[-1][1]["train_loss"] < reports[0][1]["train_loss"]
     assert all(0 <= report["val_accuracy"] <= 1 for _, report in reports)
 

@@ -4,18 +4,60 @@ import pytest
 import torch
 from torch import nn
 
-from tenfold.config.params import KerasCnnParams, MlpParams
+from tenfold.config.params import PARAMS
 from tenfold.errors import ModelInputError
-from tenfold.models.torch.networks import build_network
+from tenfold.models.torch.networks import NETWORKS, build_network
+
+KerasCnnParams, MlpParams = PARAMS["keras_cnn"], PARAMS["mlp"]
 
 
 def count(network):
     return sum(weight.numel() for weight in network.parameters())
 
 
-def test_keras_cnn_has_225_034_parameters():
-    network = build_network("keras_cnn", KerasCnnParams(), (28, 28), 10)
-    assert count(network) == 225_034
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("mlp", 235_530),
+        ("fcnn", 118_282),
+        ("cnn", 75_946),
+        ("keras_cnn", 225_034),
+        ("bn_cnn", 1_626_058),
+        ("simple_conv_net", 1_199_882),
+        ("pca_cnn", 75_946),
+        ("deep_cnn", 266_266),
+        ("vit", 306_634),
+    ],
+)
+def test_parameters_are_counted(name, parameters):
+    network = build_network(name, PARAMS[name](), (28, 28), 10)
+    assert count(network) == parameters
+
+
+def test_every_network_is_counted_and_has_a_schema():
+    assert len(NETWORKS) == 9
+    assert set(NETWORKS) <= set(PARAMS)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("shape", [(28, 28), (8, 8), (6, 8), (13, 7), None])
+def test_a_network_takes_any_shape_and_number_of_classes(name, shape):
+    height, width = shape or (NETWORKS[name].smallest,) * 2
+    network = build_network(name, PARAMS[name](), (height, width), 3)
+    rows = torch.randint(0, 256, (4, height * width), dtype=torch.uint8)
+    network(rows).sum().backward()
+    logits = network.eval()(rows)
+    assert logits.shape == (4, 3)
+    assert torch.allclose(network(rows.float()), logits)
+
+
+@pytest.mark.parametrize(
+    ("name", "smallest"), [("keras_cnn", 4), ("simple_conv_net", 6), ("bn_cnn", 2)]
+)
+def test_the_smallest_image_that_works_is_named(name, smallest):
+    message = f"{name} takes images of at least {smallest}x{smallest} pixels; got 9x{smallest - 1}"
+    with pytest.raises(ModelInputError, match=message):
+        build_network(name, PARAMS[name](), (9, smallest - 1), 10)
 
 
 def test_keras_cnn_starts_as_keras_does():
@@ -62,3 +104,38 @@ def test_pixels_are_scaled_inside_the_network():
     network = build_network("mlp", MlpParams(hidden_layers=(4,)), (1, 2), 2)
     scaled = network[0](torch.tensor([[0, 255]], dtype=torch.uint8))
     assert scaled.tolist() == [[0.0, 1.0]]
+
+
+def test_a_transformers_patches_are_square_and_never_mix():
+    params = PARAMS["vit"](patch_size=4, width=8, heads=2)
+    patches = build_network("vit", params, (8, 12), 10)[1]
+    dark = torch.zeros((1, 1, 8, 12))
+    lit = dark.clone()
+    lit[:, :, 4:, 4:8] = 1
+    changed = (patches(lit) != patches(dark)).any(dim=2)
+    assert changed.tolist() == [[False, False, False, False, True, False]]
+
+
+def test_a_transformer_pads_evenly_to_whole_patches():
+    params = PARAMS["vit"](patch_size=7, width=8, heads=2)
+    patches = build_network("vit", params, (8, 14), 10)[1]
+    assert patches.padding == (0, 0, 3, 3)
+    assert patches(torch.zeros((2, 1, 8, 14))).shape == (2, 4, 8)
+
+
+def test_attention_is_shared_out_over_the_patches():
+    params = PARAMS["vit"](patch_size=4, width=8, heads=2, dropout=0.5)
+    network = build_network("vit", params, (8, 8), 10).eval()
+    attention = network[2].look[1]
+    weights = attention.weights(torch.randn((3, 4, 8)))
+    assert weights.shape == (3, 2, 4, 4)
+    assert torch.allclose(weights.sum(dim=-1), torch.ones((3, 2, 4)))
+
+
+def test_attention_is_that_of_pytorch():
+    network = build_network("vit", PARAMS["vit"](width=8, heads=2), (8, 8), 10)
+    attention, patches = network[2].look[1], torch.randn((3, 4, 8))
+    query, key, value = attention.ask(patches).view(3, 4, 3, 2, 4).permute(2, 0, 3, 1, 4)
+    seen = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+    expected = attention.merge(seen.transpose(1, 2).reshape(3, 4, 8))
+    assert torch.allclose(attention(patches), expected, atol=1e-6)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from tenfold.config import PARAMS, ExperimentConfig, load_config, name_for, parse_config
+from tenfold.config import ExperimentConfig, load_config, name_for, parse_config
 from tenfold.errors import ConfigError, UsageError
 
 Sets = Annotated[
@@ -27,6 +27,18 @@ TimeLimit = Annotated[
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Run finished trials again.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON and nothing else.")]
+
+#: What is compared when nothing is named: one quick model of each kind.
+_FAMILIES = (
+    "logistic_regression",
+    "knn",
+    "svm",
+    "random_forest",
+    "xgboost",
+    "sgd",
+    "mlp",
+    "cnn",
+)
 
 
 def compare(
@@ -109,10 +121,10 @@ def _from_arguments(
 def _comparison(
     path: Path | None, models: str | None, overrides: list[str], dataset: str | None
 ) -> ExperimentConfig:
-    """Return the file's experiment, or one of every model; `models` narrows either."""
+    """Return the file's experiment, or one of each family; `models` narrows either."""
     names = [name.strip() for name in models.split(",") if name.strip()] if models else []
     if path is None:
-        return _from_arguments("compare", names or list(PARAMS), overrides, dataset)
+        return _from_arguments("compare", names or list(_FAMILIES), overrides, dataset)
     config = load_config(path, overrides=overrides, dataset=dataset)
     if not names:
         return config

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from tenfold.config.params import PARAMS, FrozenModel, parameter_problems
+from tenfold.config.params import PARAMS, parameter_problems
+from tenfold.config.schema import FrozenModel
 from tenfold.errors import nearest
 
 _DOTTED_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")

@@ -11,8 +11,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from tenfold.config.compat import from_four_keys, has_four_keys
 from tenfold.config.experiment import ExperimentConfig, name_for
-from tenfold.config.params import FrozenModel, describe_error
+from tenfold.config.params import describe_error
+from tenfold.config.schema import FrozenModel
 from tenfold.errors import ConfigError
 
 MAX_FILE_BYTES = 1_000_000
@@ -37,6 +39,8 @@ def load_config(
     """
     path = Path(path)
     raw = _read_mapping(path)
+    if has_four_keys(raw):
+        raw = from_four_keys(raw, origin=str(path))
     raw.setdefault("name", name_for(path.stem))
     if dataset is not None:
         given = raw.get("dataset", {})

@@ -7,32 +7,21 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, ValidationError
 
+from tenfold.config.network_params import (
+    BnCnnParams,
+    CnnParams,
+    DeepCnnParams,
+    FcnnParams,
+    KerasCnnParams,
+    MlpParams,
+    PcaCnnParams,
+    SimpleConvNetParams,
+    VitParams,
+)
+from tenfold.config.schema import ModelParams
 from tenfold.errors import ConfigError, UnknownModelError, nearest
-
-
-class FrozenModel(BaseModel):
-    """Base of every schema: immutable, unknown keys refused, no NaN or infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ModelParams(FrozenModel):
-    """Base of the schemas that describe one model's parameters each."""
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _plain_value(cls, value: object, info: ValidationInfo) -> object:
-        """Turn NumPy scalars into Python's; refuse true and false where a number is wanted."""
-        item = getattr(value, "item", None)
-        if callable(item) and getattr(value, "ndim", None) == 0:
-            value = item()
-        field = cls.model_fields[info.field_name or ""]
-        if isinstance(value, bool) and field.annotation is not bool:
-            raise ValueError("true and false are not allowed here")
-        return value
-
 
 Pca = Annotated[
     Annotated[int, Field(ge=1, strict=True)] | Annotated[float, Field(gt=0, lt=1)] | None,
@@ -131,50 +120,6 @@ class SgdParams(ModelParams):
     pca: Pca = None
 
 
-class NetworkParams(ModelParams):
-    """What the training of every network has in common."""
-
-    epochs: int = Field(5, ge=1, le=10_000, description="Passes over the training images.")
-    batch_size: int = Field(128, ge=2, le=65_536, description="Images per step.")
-    learning_rate: float = Field(1e-3, gt=0, le=10, description="Step size, at its peak.")
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field("adam", description="Optimizer.")
-    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd and rmsprop.")
-    weight_decay: float = Field(
-        0.0, ge=0, le=10, description="L2 penalty; decoupled from the gradient with adamw."
-    )
-    schedule: Literal["constant", "cosine", "one_cycle"] = Field(
-        "constant",
-        description="Learning rate over the steps: constant, falling by half a cosine to zero, "
-        "or rising to the peak and then falling to zero.",
-    )
-    patience: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
-        None,
-        description="Stop after this many epochs without a lower validation loss and keep the "
-        "best epoch; null: never. Idle when no validation rows are given.",
-    )
-
-
-Width = Annotated[int, Field(ge=1, le=65_536)]
-
-
-class MlpParams(NetworkParams):
-    """Multi-layer perceptron."""
-
-    hidden_layers: Annotated[tuple[Width, ...], Field(min_length=1, max_length=32)] = Field(
-        (256, 128), description="Units of each hidden layer, first to last."
-    )
-    dropout: float = Field(0.0, ge=0, lt=1, description="Chance that a hidden unit is left out.")
-    batch_norm: bool = Field(True, description="Normalise each hidden layer over the batch.")
-    epochs: int = Field(15, ge=1, le=10_000, description="Passes over the training images.")
-    schedule: Literal["constant", "cosine", "one_cycle"] = Field(
-        "one_cycle", description=str(NetworkParams.model_fields["schedule"].description)
-    )
-
-
-class KerasCnnParams(NetworkParams):
-    """Two convolutions, two pools, one dense layer: the classic Keras network."""
-
-
 PARAMS: Mapping[str, type[ModelParams]] = MappingProxyType(
     {
         "logistic_regression": LogisticRegressionParams,
@@ -185,6 +130,13 @@ PARAMS: Mapping[str, type[ModelParams]] = MappingProxyType(
         "sgd": SgdParams,
         "mlp": MlpParams,
         "keras_cnn": KerasCnnParams,
+        "cnn": CnnParams,
+        "fcnn": FcnnParams,
+        "simple_conv_net": SimpleConvNetParams,
+        "bn_cnn": BnCnnParams,
+        "pca_cnn": PcaCnnParams,
+        "deep_cnn": DeepCnnParams,
+        "vit": VitParams,
     }
 )
 
@@ -231,10 +183,9 @@ def explain(error: ValidationError, schema: type[BaseModel], prefix: str = "") -
         schema: The model that refused the values; its fields are the valid names.
         prefix: Put before each path, for example ``"svm."``.
     """
-    return tuple(
-        f"{prefix}{'.'.join(map(str, place))}: {message}"
-        for place, message in parameter_problems(error, schema)
-    )
+    problems = parameter_problems(error, schema)
+    named = ((prefix + ".".join(map(str, place)), message) for place, message in problems)
+    return tuple(f"{name.removesuffix('.')}: {message}" for name, message in named)
 
 
 def canonical_params(model: str, params: Mapping[str, Any]) -> dict[str, Any]:

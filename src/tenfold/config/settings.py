@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from tenfold.config.params import FrozenModel
+from tenfold.config.schema import FrozenModel
 from tenfold.errors import SettingError, nearest
 
 PREFIX = "TENFOLD_"

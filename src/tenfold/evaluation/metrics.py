@@ -23,7 +23,7 @@ from tenfold.evaluation.probabilities import (
 )
 
 EVALUATION_VERSION = 1
-"""Raised when the same predictions would get other scores; part of every trial key."""
+"""Raised when the same predictions would get other scores; stands in ``results.json``."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from tenfold.config.params import ModelParams, explain
+from tenfold.config.params import explain
+from tenfold.config.schema import ModelParams
 from tenfold.errors import ConfigError, ModelInputError
 
 Images = npt.NDArray[np.uint8]

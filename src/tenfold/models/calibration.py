@@ -16,6 +16,7 @@ Doubles = npt.NDArray[np.float64]
 Kind = Literal["platt", "temperature"]
 
 SMALLEST_PROBABILITY = 1e-7
+_SMALLEST_SPREAD = 1e-100  # scores that differ by less say nothing, and their inverse overflows
 _LARGEST_RATE = 1e6
 
 
@@ -144,7 +145,9 @@ def _fit_platt(scores: Doubles, positive: npt.NDArray[np.bool_]) -> tuple[float,
     n_negative = len(scores) - n_positive
     high, low = (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2)
     targets = np.where(positive, high, low)
-    scale = float(np.abs(scores).max()) or 1.0
+    scale = float(np.abs(scores).max())
+    if scale < _SMALLEST_SPREAD:
+        scale = 1.0
     design: Doubles = np.stack([scores / scale, np.ones(len(scores))], axis=1)
     weights: Doubles = np.array([0.0, np.log((n_positive + 1) / (n_negative + 1))])
     loss = _logistic_loss(design @ weights, targets)
@@ -181,7 +184,7 @@ def _fit_rate(scores: Doubles, codes: npt.NDArray[Any]) -> float:
     """Return 1 / temperature, where the slope of the convex loss is zero."""
     n = len(scores)
     spread = float((scores.max(axis=1) - scores.min(axis=1)).mean())
-    if spread == 0.0:
+    if spread < _SMALLEST_SPREAD:
         return 1.0
     centred = scores - scores.max(axis=1, keepdims=True)
     softness = 1 / (n + 1)

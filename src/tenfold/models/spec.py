@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from tenfold.config.params import PARAMS, ModelParams
+from tenfold.config.params import PARAMS
+from tenfold.config.schema import ModelParams
 
 Family = Literal["linear", "neighbors", "kernel", "trees", "network"]
 

@@ -10,12 +10,26 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tenfold.config.params import KerasCnnParams, MlpParams
+from tenfold.config.network_params import (
+    BnCnnParams,
+    CnnParams,
+    DeepCnnParams,
+    FcnnParams,
+    KerasCnnParams,
+    MlpParams,
+    PcaCnnParams,
+    SimpleConvNetParams,
+    VitParams,
+)
 from tenfold.errors import ModelInputError
 from tenfold.models.base import Floats, ImageClassifier, Images, check_images, check_labels
+from tenfold.models.torch.augment import make_augment
 from tenfold.models.torch.device import numerics, resolve_device, resolve_precision
-from tenfold.models.torch.networks import build_network
+from tenfold.models.torch.networks import build_network, fit_components
 from tenfold.models.torch.trainer import OnEpoch, Rows, predict_logits, train
+
+# The order of the images and their augmentation draw from generators of different seeds.
+_AUGMENT_SEEDS = 2**32
 
 
 class NetworkClassifier(ImageClassifier):
@@ -49,7 +63,8 @@ class NetworkClassifier(ImageClassifier):
             validation: Images and labels to report on after each epoch, and to stop early by where
                 ``patience`` is set. Never learned from.
             on_epoch: Called after each epoch with its number, from 1, and train_loss,
-                train_accuracy and, with validation rows, val_loss and val_accuracy.
+                train_accuracy and, with validation rows, val_loss, val_accuracy, val_precision,
+                val_recall and val_f1, the last three means over the classes.
 
         Returns:
             The estimator itself.
@@ -68,12 +83,14 @@ class NetworkClassifier(ImageClassifier):
         with numerics(self.device_, threads=self.threads, seed=self.seed):
             network = build_network(self.network, params, shape, len(self.classes_))
             self.network_ = network.to(self.device_)
+            fit_components(self.network_, rows.images)
             self.n_epochs_ = train(
                 self.network_,
                 rows,
                 params,
                 generator=torch.Generator().manual_seed(self.seed),
                 precision=precision,
+                augment=make_augment(params, rows.images, shape, seed=_AUGMENT_SEEDS + self.seed),
                 validation=held,
                 on_epoch=on_epoch,
             )
@@ -135,3 +152,45 @@ class KerasCnnClassifier(NetworkClassifier, schema=KerasCnnParams):
     """The classic Keras network of two convolutions and one dense layer."""
 
     network = "keras_cnn"
+
+
+class CnnClassifier(NetworkClassifier, schema=CnnParams):
+    """The small, fast convolutional network."""
+
+    network = "cnn"
+
+
+class FcnnClassifier(NetworkClassifier, schema=FcnnParams):
+    """Two dense layers with dropout."""
+
+    network = "fcnn"
+
+
+class SimpleConvNetClassifier(NetworkClassifier, schema=SimpleConvNetParams):
+    """The classic PyTorch network of two convolutions and one dense layer."""
+
+    network = "simple_conv_net"
+
+
+class BnCnnClassifier(NetworkClassifier, schema=BnCnnParams):
+    """Two convolutions with batch norm and one dense layer."""
+
+    network = "bn_cnn"
+
+
+class PcaCnnClassifier(NetworkClassifier, schema=PcaCnnParams):
+    """The small convolutional network on images rebuilt from principal components."""
+
+    network = "pca_cnn"
+
+
+class DeepCnnClassifier(NetworkClassifier, schema=DeepCnnParams):
+    """The residual convolutional network."""
+
+    network = "deep_cnn"
+
+
+class VitClassifier(NetworkClassifier, schema=VitParams):
+    """The vision transformer."""
+
+    network = "vit"

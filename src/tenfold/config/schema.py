@@ -1,0 +1,27 @@
+"""The bases of every schema: immutable, strict about keys, plain values only."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+
+class FrozenModel(BaseModel):
+    """Base of every schema: immutable, unknown keys refused, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ModelParams(FrozenModel):
+    """Base of the schemas that describe one model's parameters each."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain_value(cls, value: object, info: ValidationInfo) -> object:
+        """Turn NumPy scalars into Python's; refuse true and false where a number is wanted."""
+        item = getattr(value, "item", None)
+        if callable(item) and getattr(value, "ndim", None) == 0:
+            value = item()
+        field = cls.model_fields[info.field_name or ""]
+        if isinstance(value, bool) and field.annotation is not bool:
+            raise ValueError("true and false are not allowed here")
+        return value

@@ -1,0 +1,75 @@
+"""The networks by name, and the smallest image that each takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from torch import nn
+
+from tenfold.errors import ModelInputError
+from tenfold.models.torch.networks.classic import (
+    build_bn_cnn,
+    build_keras_cnn,
+    build_simple_conv_net,
+)
+from tenfold.models.torch.networks.compact import build_cnn, build_deep_cnn, build_pca_cnn
+from tenfold.models.torch.networks.dense import build_fcnn, build_mlp
+from tenfold.models.torch.networks.vit import build_vit
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """How a network is built, and the smallest image that it takes.
+
+    Args:
+        build: Function of the parameters, the image's height and width, the number of classes.
+        smallest: Least height and width.
+    """
+
+    build: Callable[[Any, tuple[int, int], int], nn.Module]
+    smallest: int = 1
+
+
+NETWORKS: Mapping[str, NetworkSpec] = MappingProxyType(
+    {
+        "mlp": NetworkSpec(build_mlp),
+        "keras_cnn": NetworkSpec(build_keras_cnn, smallest=4),
+        "cnn": NetworkSpec(build_cnn),
+        "fcnn": NetworkSpec(build_fcnn),
+        "simple_conv_net": NetworkSpec(build_simple_conv_net, smallest=6),
+        "bn_cnn": NetworkSpec(build_bn_cnn, smallest=2),
+        "pca_cnn": NetworkSpec(build_pca_cnn),
+        "deep_cnn": NetworkSpec(build_deep_cnn),
+        "vit": NetworkSpec(build_vit),
+    }
+)
+
+
+def build_network(
+    name: str, params: Any, image_shape: tuple[int, int], n_classes: int
+) -> nn.Module:
+    """Return a network with fresh weights from PyTorch's global generator.
+
+    Args:
+        name: A key of `NETWORKS`.
+        params: Its checked parameters.
+        image_shape: Height and width in pixels.
+        n_classes: Number of classes, at least 2.
+
+    Returns:
+        A module from ``(n, height * width)`` uint8 to ``(n, n_classes)`` logits.
+
+    Raises:
+        ModelInputError: The images are too small; the message says the smallest that works.
+    """
+    spec = NETWORKS[name]
+    height, width = image_shape
+    if min(height, width) < spec.smallest:
+        raise ModelInputError(
+            f"{name} takes images of at least {spec.smallest}x{spec.smallest} pixels; "
+            f"got {height}x{width}. Enlarge the images or take mlp."
+        )
+    return spec.build(params, image_shape, n_classes)
