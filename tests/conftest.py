@@ -5,9 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tenfold.tracking import MlflowTracker
 from tenfold.workspace import Workspace
+
+# The same examples every time: a test that fails must fail for the one who broke it.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 REQUIRED = os.environ.get("TENFOLD_TEST_REQUIRE", "").split(",")
 DATA_DIR = Path(os.environ.get("TENFOLD_DATA_DIR", "no-data")).resolve()
