@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tenfold._optional import require
 from tenfold.evaluation.leaderboard import Leaderboard, Row
 from tenfold.evaluation.style import BLUE, INK, MUTED, SERIES, VERMILLION, new_axes
 
@@ -91,7 +92,9 @@ def plot_accuracy_against_time(leaderboard: Leaderboard, ax: Axes | None = None)
         ax.plot(*at, "o", markersize=13, markerfacecolor="none", markeredgecolor=INK)
     if by_title:
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(require("matplotlib.ticker").LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.xaxis.set_minor_formatter("")  # their labels would overlap within one decade
         handles, labels = ax.get_legend_handles_labels()
         ax.figure.legend(handles, labels, loc="outside lower center", ncols=3)
     ax.set_xlabel("Seconds to fit (circle: the winner)")
