@@ -14,11 +14,16 @@ A message states the rule, the value got, what is allowed and the next step. The
     │   ├── UnknownModelError (ValueError)
     │   ├── ModelInputError (ValueError)   data that a model cannot take
     │   ├── ScoreInputError (ValueError)   labels or probabilities that cannot be scored
+    │   ├── BundleError (ValueError)     a bundle that is refused, whole or not
     │   └── MissingExtraError (ImportError)
     ├── DownloadError (OSError)         no mirror could give the file
     ├── StorageError (OSError)          a file or database could not be written
     ├── SealedTestError (RuntimeError)  the test labels were asked for too early
+    ├── ExportError (ValueError)        a model that cannot become a graph
+    ├── ParityError (RuntimeError)      a graph answers otherwise than its estimator
     ├── TrackingError (RuntimeError)    MLflow could not be reached or written
+    ├── TrainingMemoryError (MemoryError)   a network does not fit into memory
+    ├── TrainingProcessError (RuntimeError)   one of the processes that share a training failed
     └── TrialError (RuntimeError)       one trial failed, the others go on
         ├── TrialTimeoutError (TimeoutError)
         ├── TrialMemoryError (MemoryError)
@@ -92,6 +97,10 @@ class ScoreInputError(UsageError, ValueError):
     """Labels or probabilities cannot be scored."""
 
 
+class BundleError(UsageError, ValueError):
+    """A model's bundle is damaged, unsafe, or not what it says."""
+
+
 class MissingExtraError(UsageError, ImportError):
     """An optional part of tenfold is not installed."""
 
@@ -108,8 +117,24 @@ class SealedTestError(TenfoldError, RuntimeError):
     """The test labels were asked for before every choice was made."""
 
 
+class ExportError(TenfoldError, ValueError):
+    """A model cannot be exported as a graph."""
+
+
+class ParityError(TenfoldError, RuntimeError):
+    """A graph answers otherwise than the estimator that it was made from."""
+
+
 class TrackingError(TenfoldError, RuntimeError):
     """The tracking store could not be reached or written."""
+
+
+class TrainingMemoryError(TenfoldError, MemoryError):
+    """The memory is too small to train a network, even a few images at a time."""
+
+
+class TrainingProcessError(TenfoldError, RuntimeError):
+    """One of the processes that share a training failed; the others were ended."""
 
 
 class TrialError(TenfoldError, RuntimeError):

@@ -26,13 +26,14 @@ from tenfold.config.params import (
     XgboostParams,
 )
 from tenfold.errors import ModelInputError
-from tenfold.models.base import Codes, Floats, ImageClassifier, Images
+from tenfold.models.base import Codes, Floats, ImageClassifier
 from tenfold.models.calibration import Calibrator
+from tenfold.pixels import Images
 
 logger = logging.getLogger(__name__)
 
 _BLOCK_ROWS = 10_000
-_PAIR_SLOPE = 4.0  # validation rows of MNIST like 8 best, of Fashion-MNIST 2; between them little
+PAIR_SLOPE = 4.0  # validation rows of MNIST like 8 best, of Fashion-MNIST 2; between them little
 
 
 class ClassicalClassifier(ImageClassifier):
@@ -86,7 +87,13 @@ class ClassicalClassifier(ImageClassifier):
     def _features(self, images: Images) -> Floats:
         """Return what the inner estimator sees of the images."""
         scaled = self._scaled(images)
-        return scaled if self.pca_ is None else self.pca_.transform(scaled)
+        if self.pca_ is None:
+            return scaled
+        # In double precision, then rounded: so the order in which a machine sums up does not show,
+        # and a tree, which compares with bounds, takes the same way everywhere.
+        centred = scaled - self.pca_.mean_.astype(np.float64)
+        reduced: Floats = centred @ self.pca_.components_.astype(np.float64).T
+        return reduced.astype(self.dtype)
 
     def _by_blocks(self, function: Callable[[Floats], Floats], X: npt.ArrayLike) -> Floats:
         """Apply a function to the features of some rows at a time, to bound the memory."""
@@ -254,8 +261,8 @@ def pairwise_scores(margins: Floats, n_classes: int) -> Floats:
         margin = margins[:, column].astype(np.float64)
         votes[:, i] += margin > 0
         votes[:, j] += margin <= 0
-        scores[:, i] -= np.logaddexp(0.0, -_PAIR_SLOPE * margin)
-        scores[:, j] -= np.logaddexp(0.0, _PAIR_SLOPE * margin)
+        scores[:, i] -= np.logaddexp(0.0, -PAIR_SLOPE * margin)
+        scores[:, j] -= np.logaddexp(0.0, PAIR_SLOPE * margin)
     rows, voted, best = np.arange(n), votes.argmax(axis=1), scores.argmax(axis=1)
     scores[rows, voted], scores[rows, best] = scores[rows, best], scores[rows, voted]
     return scores

@@ -13,8 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from tenfold.config.params import KnnParams
 from tenfold.errors import ModelInputError
-from tenfold.models.base import Codes, Floats, Images
+from tenfold.models.base import Codes, Floats
 from tenfold.models.classical import ClassicalClassifier
+from tenfold.pixels import Images
 
 Ints = npt.NDArray[np.integer[Any]]
 Single = npt.NDArray[np.float32]

@@ -1,0 +1,230 @@
+"""How unlike the training images an image is, by two measures, as one number."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils.extmath import randomized_svd
+
+from tenfold.errors import ExportError
+from tenfold.export.graph import Graph
+from tenfold.pixels import Images
+
+Floats = npt.NDArray[np.floating[Any]]
+
+_DIRECTIONS = 32
+_MOST_ROWS = 10_000
+_MOST_VALUES = 50_000_000
+_LEAST_LIMIT = 1e-6  # of a measure that is zero for every familiar image
+# Of the mean variance. Some directions hold nothing but rounding: layer norm makes such ones.
+_LEAST_SHARE = 1e-2
+_LEAST_VARIANCE = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Distance:
+    """The Mahalanobis distance to the nearest class, with one covariance for all classes.
+
+    Proposed for the features of networks by Lee et al. 2018 ("A simple unified framework for
+    detecting out-of-distribution samples and adversarial attacks"). The covariance is that of
+    probabilistic principal components (Tipping and Bishop 1999): some directions with a variance
+    each, and one variance for all that is left.
+
+    Args:
+        centre: ``(d,)`` mean of the features.
+        directions: ``(d, r)``; what a squared distance is smaller by along them.
+        rate: 1 / the variance that is left.
+        towards: ``(d, k)`` inverse covariance times each class's mean.
+        offsets: ``(k,)`` squared distance of each class's mean from the centre.
+    """
+
+    centre: Floats
+    directions: Floats
+    rate: float
+    towards: Floats
+    offsets: Floats
+
+    @classmethod
+    def fit(cls, features: Floats, codes: npt.NDArray[np.integer[Any]]) -> Distance:
+        """Learn from the features of training images and their class indices."""
+        n_rows, n_features = features.shape
+        classes, members = np.unique(codes, return_inverse=True)
+        means = np.stack(
+            [
+                features[members == place].mean(axis=0, dtype=np.float64)
+                for place in range(len(classes))
+            ]
+        )
+        centre = np.bincount(members) @ means / n_rows
+        within = features - means.astype(features.dtype)[members]
+        r = max(0, min(_DIRECTIONS, n_features - 1, n_rows - len(classes)))
+        _, lengths, found = randomized_svd(within, max(r, 1), random_state=0)
+        variances, directions = lengths[:r].astype(np.float64) ** 2 / n_rows, found[:r].T
+        total = float(np.einsum("ij,ij->", within, within, dtype=np.float64)) / n_rows
+        left = max((total - variances.sum()) / (n_features - r), _LEAST_SHARE * total / n_features)
+        left = max(left, _LEAST_VARIANCE)
+        gain = np.maximum(1 / left - 1 / np.maximum(variances, left), 0)
+        shifted = (means - centre).T
+        towards = shifted / left - directions @ (gain[:, None] * (directions.T @ shifted))
+        return cls(
+            centre=centre.astype(np.float32),
+            directions=(directions * np.sqrt(gain)).astype(np.float32),
+            rate=1 / left,
+            towards=towards.astype(np.float32),
+            offsets=(shifted * towards).sum(axis=0).astype(np.float32),
+        )
+
+    def measure(self, features: Floats) -> Floats:
+        """Return ``(n,)`` distances, 0 and above."""
+        shifted = features - self.centre
+        known = ((shifted @ self.directions) ** 2).sum(axis=1)
+        whole = self.rate * (shifted**2).sum(axis=1) - known
+        nearest = (self.offsets - 2 * (shifted @ self.towards)).min(axis=1)
+        return np.asarray(np.sqrt(np.maximum(whole + nearest, 0)))
+
+    def add(self, graph: Graph, features: str) -> str:
+        """Add `measure` to a graph; ``(n,)`` float32."""
+        shifted = graph.add("Sub", features, self.centre)
+        length = graph.reduce("ReduceSumSquare", shifted, 1)
+        known = graph.add("MatMul", shifted, self.directions)
+        whole = graph.add(
+            "Sub",
+            graph.add("Mul", length, np.float32(self.rate)),
+            graph.reduce("ReduceSumSquare", known, 1),
+        )
+        products = graph.add("MatMul", shifted, self.towards)
+        to_class = graph.add("Sub", self.offsets, graph.add("Mul", products, np.float32(2)))
+        square = graph.add("Add", whole, graph.reduce("ReduceMin", to_class, 1))
+        return graph.add("Sqrt", graph.add("Relu", square))
+
+
+@dataclass(frozen=True, eq=False)
+class OutlierRule:
+    """When an image counts as none of the classes.
+
+    The score is the larger of two measures, each divided by the limit that most familiar images
+    keep: the doubt, 1 minus the largest probability (Hendrycks and Gimpel 2017, "A baseline for
+    detecting misclassified and out-of-distribution examples"), and the distance of the features,
+    what the last layer of a network sees or the pixels, to the training images. So it is 0 and
+    above; about 1 is the limit of the familiar.
+
+    Args:
+        threshold: An image with a larger score is an outlier.
+        false_alarms: Share of the familiar images that are outliers all the same.
+        doubt_limit: Doubt that half of the false alarms exceed.
+        distance_limit: Distance that half of the false alarms exceed.
+        distance: How the distance is measured.
+    """
+
+    threshold: float
+    false_alarms: float
+    doubt_limit: float
+    distance_limit: float
+    distance: Distance = field(repr=False)
+
+    def score(self, features: Floats, probabilities: Floats) -> Floats:
+        """Return ``(n,)`` scores, as the graph does.
+
+        Args:
+            features: ``(n, d)``, from `outlier_features`.
+            probabilities: ``(n, k)``.
+        """
+        doubt = (1 - probabilities.max(axis=1)) / self.doubt_limit
+        return np.asarray(np.maximum(doubt, self.distance.measure(features) / self.distance_limit))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values for people; the rule itself is inside the graph."""
+        return {
+            "method": "larger of doubt and Mahalanobis distance, each by its limit",
+            "threshold": self.threshold,
+            "false_alarms": self.false_alarms,
+            "doubt_limit": self.doubt_limit,
+            "distance_limit": self.distance_limit,
+        }
+
+
+def fit_outlier_rule(
+    estimator: Any,
+    images: Images,
+    codes: npt.NDArray[np.integer[Any]],
+    calibrate_images: Images,
+    *,
+    probabilities: Floats | None = None,
+    false_alarms: float = 0.01,
+) -> OutlierRule:
+    """Fit the rule of a model's outlier score.
+
+    Args:
+        estimator: A fitted estimator of a registered model.
+        images: ``(n, height * width)`` uint8 training images; of many, some are taken.
+        codes: ``(n,)`` their class indices.
+        calibrate_images: ``(m, height * width)`` uint8 images like those to come, that no choice
+            was made by: limits and threshold are chosen on them.
+        probabilities: ``(m, k)`` of those images, by fits that had not seen them; by default the
+            estimator's own.
+        false_alarms: Share of familiar images that may be called outliers, above 0, below 1.
+
+    Returns:
+        The rule, for `export_onnx`.
+
+    Raises:
+        ExportError: There are no images, or the share is out of range.
+    """
+    if not len(images) or len(images) != len(codes) or not len(calibrate_images):
+        raise ExportError(
+            "An outlier rule needs training images with one class index each, and images to "
+            f"calibrate by; got {len(images)}, {len(codes)} and {len(calibrate_images)}."
+        )
+    if not 0 < false_alarms < 1:
+        raise ExportError(f"false_alarms must lie between 0 and 1; got {false_alarms!r}.")
+    n_rows = min(len(images), _MOST_ROWS, max(1, _MOST_VALUES // images.shape[1]))
+    rows = np.linspace(0, len(images) - 1, n_rows).astype(np.int64)
+    distance = Distance.fit(outlier_features(estimator, images[rows]), np.asarray(codes)[rows])
+    if probabilities is None:
+        probabilities = np.asarray(estimator.predict_proba(calibrate_images))
+    features = outlier_features(estimator, calibrate_images)
+    rule = OutlierRule(
+        threshold=1.0,
+        false_alarms=false_alarms,
+        doubt_limit=_limit(1 - probabilities.max(axis=1), false_alarms / 2),
+        distance_limit=_limit(distance.measure(features), false_alarms / 2),
+        distance=distance,
+    )
+    return replace(rule, threshold=_limit(rule.score(features, probabilities), false_alarms))
+
+
+def outlier_features(estimator: Any, images: Images) -> Floats:
+    """Return ``(n, d)`` float32: what a network's last layer sees, or for others pixels of 0..1."""
+    if hasattr(estimator, "network_"):
+        networks = importlib.import_module("tenfold.export.networks")
+        features: Floats = networks.network_features(estimator, images)
+        return features
+    return images.astype(np.float32) / np.float32(255)
+
+
+def add_outlier_score(
+    graph: Graph, features: str, probabilities: str, rule: OutlierRule | None
+) -> str:
+    """Add the score to a graph; ``(n,)`` float32.
+
+    Args:
+        graph: Where to.
+        features: Name of ``(n, d)`` float32.
+        probabilities: Name of ``(n, k)`` float32.
+        rule: None: the doubt alone, 0 to 1.
+    """
+    largest = graph.reduce("ReduceMax", probabilities, 1)
+    doubt = graph.add("Sub", np.float32(1), largest)
+    if rule is None:
+        return doubt
+    distance = graph.add("Div", rule.distance.add(graph, features), np.float32(rule.distance_limit))
+    return graph.add("Max", graph.add("Div", doubt, np.float32(rule.doubt_limit)), distance)
+
+
+def _limit(values: Floats, share: float) -> float:
+    """Return what no more than a share of the values exceed."""
+    return max(float(np.quantile(values, 1 - share, method="higher")), _LEAST_LIMIT)
