@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenfold.data import Dataset, load_dataset, make_split, open_sealed_test
+from tenfold.data import Dataset, load_dataset, make_split, open_sealed_test, settings_of
 from tenfold.errors import ConfigError, SplitError
 
 
@@ -215,6 +215,32 @@ def test_groups_that_cannot_be_dealt_are_named(settings, part):
     dataset = made(rng.integers(0, 2, 400), groups=np.arange(400) // 50)
     with pytest.raises(SplitError, match=f"whole groups cannot be dealt so that .*{part}.*class"):
         make_split(dataset, cv_below=0, **settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"cv_folds": 3, "cv_repeats": 1}, {"cv_below": 0}, {"cv_below": 0, "test_fraction": 0.3}],
+)
+def test_a_split_is_made_again_from_its_key(settings):
+    dataset = load_dataset("digits")
+    split = make_split(dataset, **settings)
+    again = make_split(dataset, **settings_of(split.key))
+    assert again.key == split.key
+    np.testing.assert_array_equal(again.test.images, split.test.images)
+    np.testing.assert_array_equal(again.validation_rows, split.validation_rows)
+
+
+@pytest.mark.parametrize(
+    "key", ["", "[]", "{}", '{"version":1,"test":"official","files":3}', '{"version":1,"test":{}}']
+)
+def test_what_is_no_key_is_refused(key):
+    with pytest.raises(SplitError, match="is no key of a split"):
+        settings_of(key)
+
+
+def test_a_key_of_another_version_is_refused():
+    with pytest.raises(SplitError, match="cannot be found again"):
+        settings_of('{"version":0,"test":"official","validation_fraction":0.2}')
 
 
 @pytest.mark.mnist

@@ -3,14 +3,13 @@
 from tenfold.config.experiment import DatasetConfig, ExperimentConfig, ModelEntry, name_for
 from tenfold.config.loading import dump_config, load_config, parse_config
 from tenfold.config.params import PARAMS, canonical_params
-from tenfold.config.schema import FrozenModel, ModelParams
+from tenfold.config.schema import ModelParams
 from tenfold.config.settings import Settings, load_settings
 
 __all__ = [
     "PARAMS",
     "DatasetConfig",
     "ExperimentConfig",
-    "FrozenModel",
     "ModelEntry",
     "ModelParams",
     "Settings",

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from tenfold.config.network_params import BatchSize, Epochs, Rate
 from tenfold.config.params import explain
-from tenfold.config.schema import FrozenModel
 from tenfold.errors import ConfigError
+from tenfold.schema import FrozenModel
 
 _VIT = {"patch_size": 7, "width": 512, "depth": 3, "heads": 8, "mlp_ratio": 4.0, "dropout": 0.2}
 

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from tenfold.config.compat import from_four_keys, has_four_keys
 from tenfold.config.experiment import ExperimentConfig, name_for
 from tenfold.config.params import describe_error
-from tenfold.config.schema import FrozenModel
 from tenfold.errors import ConfigError
+from tenfold.schema import FrozenModel
 
 MAX_FILE_BYTES = 1_000_000
 

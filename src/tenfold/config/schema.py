@@ -1,14 +1,10 @@
-"""The bases of every schema: immutable, strict about keys, plain values only."""
+"""The base of the schemas of models' parameters."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 
-
-class FrozenModel(BaseModel):
-    """Base of every schema: immutable, unknown keys refused, no NaN or infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+from tenfold.schema import FrozenModel
 
 
 class ModelParams(FrozenModel):

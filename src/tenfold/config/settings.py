@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from tenfold.config.schema import FrozenModel
 from tenfold.errors import SettingError, nearest
+from tenfold.schema import FrozenModel
 
 PREFIX = "TENFOLD_"
 #: Read by the test suite alone, and so no setting.

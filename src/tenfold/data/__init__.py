@@ -6,7 +6,7 @@ from tenfold.data.dataset import Dataset
 from tenfold.data.fetch import default_data_dir, fetch_dataset, find_data_dir
 from tenfold.data.load import load_dataset
 from tenfold.data.sealed import SealedTest, open_sealed_test
-from tenfold.data.splits import SPLIT_VERSION, Round, Split, make_split
+from tenfold.data.splits import SPLIT_VERSION, Round, Split, make_split, settings_of
 
 __all__ = [
     "SPLIT_VERSION",
@@ -25,4 +25,5 @@ __all__ = [
     "load_dataset",
     "make_split",
     "open_sealed_test",
+    "settings_of",
 ]

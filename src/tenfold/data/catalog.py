@@ -127,6 +127,7 @@ _MNIST_FILES = _idx_files(
         "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     ),
 )
+_MNIST_CITATION = "LeCun, Bottou, Bengio and Haffner 1998, http://yann.lecun.com/exdb/mnist"
 _FASHION_FILES = _idx_files(
     (
         "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
@@ -204,7 +205,7 @@ ENTRIES: tuple[CatalogEntry, ...] = (
         class_names=_DIGITS,
         n_train=60_000,
         n_test=10_000,
-        citation="LeCun, Bottou, Bengio and Haffner 1998, http://yann.lecun.com/exdb/mnist",
+        citation=_MNIST_CITATION,
         folder="mnist",
         files=_MNIST_FILES,
     ),
@@ -216,7 +217,7 @@ ENTRIES: tuple[CatalogEntry, ...] = (
         class_names=_DIGITS,
         n_train=9_000,
         n_test=1_000,
-        citation="As for mnist",
+        citation=_MNIST_CITATION,
         folder="mnist",
         files=_MNIST_FILES[:2],
     ),

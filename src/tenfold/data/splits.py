@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -147,6 +150,36 @@ def make_split(
             test_fraction,
         ),
     )
+
+
+def settings_of(key: str) -> dict[str, Any]:
+    """Return the settings of `make_split` that a split's key tells of.
+
+    Args:
+        key: `Split.key`.
+
+    Raises:
+        SplitError: It is none, or one of another version, whose rows cannot be found again.
+
+    >>> settings_of('{"cv_folds":5,"cv_repeats":2,"test":0.2,"version":1}')
+    {'cv_folds': 5, 'cv_repeats': 2, 'test_fraction': 0.2, 'cv_below': 9223372036854775807}
+    """
+    try:
+        settings = dict(json.loads(key))
+        version, test = settings.pop("version"), settings.pop("test")
+        kinds = {"cv_folds": int, "cv_repeats": int, "validation_fraction": float}
+        settings = {name: kinds[name](value) for name, value in settings.items()}
+        if test != "official":
+            settings["test_fraction"] = float(test)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SplitError(f"{key!r} is no key of a split") from error
+    if version != SPLIT_VERSION:
+        raise SplitError(
+            f"the split {key!r} has version {version}, this tenfold splits by version "
+            f"{SPLIT_VERSION}: its test rows cannot be found again"
+        )
+    settings["cv_below"] = sys.maxsize if "cv_folds" in settings else 0
+    return settings
 
 
 @dataclass(frozen=True, eq=False)
