@@ -1,5 +1,8 @@
 """Records keep what they are given, also through a file."""
 
+import hashlib
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +10,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tenfold.errors import StorageError
-from tenfold.records import FitUnit, Numerics, Predictions, Trial, TrialKey, canonical_json
+from tenfold.records import (
+    FitUnit,
+    Numerics,
+    Predictions,
+    Trial,
+    TrialKey,
+    Views,
+    canonical_json,
+)
 
 NUMERICS = Numerics("cpu", "float32", 1)
 
@@ -38,12 +49,51 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
         Predictions(None, np.ones((1, 1))).write(tmp_path / "file" / "p.npz")
 
 
+def test_views_keep_what_there_is_through_a_file(tmp_path):
+    path = tmp_path / "views.npz"
+    filters = np.ones((2, 3, 3), dtype=np.float16)
+    Views(np.arange(2), filters, n_filters=9).write(path)
+    read = Views.read(path)
+    assert np.array_equal(read.filters, filters)
+    assert (read.n_filters, read.patch_size, read.attention, read.rollout) == (9, 0, None, None)
+    assert repr(read) == "Views(rows=(2,), filters=(2, 3, 3))"
+
+
+@pytest.mark.parametrize("kept", [0, 10, 200])
+@pytest.mark.parametrize("record", [Views(np.arange(99)), Predictions(None, np.ones((99, 1)))])
+def test_a_torn_file_is_told(tmp_path, record, kept):
+    path = tmp_path / "torn.npz"
+    record.write(path)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match="torn|pickle"):
+        type(record).read(path)
+
+
 def test_a_key_does_not_depend_on_the_order_of_parameters():
     def key(params):
         return TrialKey("f", "m", params, 0, False, "s", 1, 1, "", NUMERICS).digest
 
     assert key({"a": 1, "b": (1, 2)}) == key({"b": [1, 2], "a": 1})
     assert key({"a": 1}) != key({"a": 1.5})
+
+
+def test_a_key_of_one_process_is_that_from_before_there_could_be_several():
+    fields = {
+        "fingerprint": "f",
+        "model": "m",
+        "params": {"a": 1},
+        "seed": 0,
+        "refit": False,
+        "split": "s",
+        "fitting_version": 1,
+        "model_version": 1,
+        "source_sha256": "",
+        "numerics": {"device": "cpu", "precision": "float32", "threads": 1},
+    }
+    expected = hashlib.sha256(canonical_json(fields).encode()).hexdigest()
+    assert TrialKey(**{**fields, "numerics": NUMERICS}).digest == expected
+    shared = TrialKey(**{**fields, "numerics": replace(NUMERICS, processes=2)})
+    assert shared.digest != expected
 
 
 def test_what_json_cannot_hold_is_no_key():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -40,11 +42,13 @@ class Numerics:
         device: Device type, for example ``"cpu"`` or ``"cuda"``.
         precision: ``"float32"`` or ``"bfloat16"``.
         threads: Threads of one fit, at least 1.
+        processes: Processes that share the fit, at least 1.
     """
 
     device: str
     precision: str
     threads: int
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class TrialKey:
         fitting_version: Version of what a worker computes from a fit.
         model_version: ``ModelSpec.version``, or 0 for an own estimator.
         source_sha256: Hash of an own estimator's source file; empty for a registered model.
-        numerics: Device type, precision, threads.
+        numerics: Device type, precision, threads, processes.
     """
 
     fingerprint: str
@@ -103,7 +107,10 @@ class TrialKey:
     @property
     def digest(self) -> str:
         """SHA-256 of the canonical form, 64 hexadecimal digits."""
-        fields = {**asdict(self), "params": dict(self.params)}
+        numerics = asdict(self.numerics)
+        if self.numerics.processes == 1:
+            del numerics["processes"]  # as in the keys from before there could be several
+        fields = {**asdict(self), "params": dict(self.params), "numerics": numerics}
         return hashlib.sha256(canonical_json(fields).encode()).hexdigest()
 
 
@@ -151,9 +158,9 @@ class Predictions:
             OSError: The file cannot be read.
             ValueError: It is damaged.
         """
-        with np.load(path, allow_pickle=False) as arrays:
-            validation = _unpacked(arrays["validation"]) if "validation" in arrays else None
-            return cls(validation, _unpacked(arrays["test"]))
+        arrays = _load(path)
+        validation = _unpacked(arrays["validation"]) if "validation" in arrays else None
+        return cls(validation, _unpacked(arrays["test"]))
 
     def write(self, path: Path) -> None:
         """Write both in half precision as ``.npz``; every row's largest stays in its place.
@@ -172,6 +179,60 @@ class Predictions:
         return f"Predictions(validation={validation}, test={self.test.shape})"
 
 
+@dataclass(frozen=True, eq=False)
+class Views:
+    """What a network shows of itself; each array is None where it has no such thing.
+
+    Args:
+        rows: ``(n,)`` development rows of the images that the attention is paid to.
+        filters: ``(f, side, side)`` weights of the first layer's filters.
+        n_filters: How many filters there are; those of the largest norm are kept.
+        attention: ``(n, heads, down, across)`` how much the last block looks at each patch; each
+            map sums to 1.
+        rollout: ``(n, down, across)`` the same through all blocks.
+        patch_size: A patch's side in pixels; 0 without attention.
+    """
+
+    rows: npt.NDArray[np.int64]
+    filters: Floats | None = None
+    n_filters: int = 0
+    attention: Floats | None = None
+    rollout: Floats | None = None
+    patch_size: int = 0
+
+    @classmethod
+    def read(cls, path: Path) -> Views:
+        """Read what `write` wrote.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: It is damaged.
+        """
+        arrays = _load(path)
+        fields: dict[str, Any] = {
+            name: array if array.ndim else int(array) for name, array in arrays.items()
+        }
+        return cls(**fields)
+
+    def write(self, path: Path) -> None:
+        """Write the arrays that there are as ``.npz``.
+
+        Raises:
+            StorageError: The file cannot be written.
+        """
+        arrays = {
+            name: np.asarray(array) for name, array in vars(self).items() if array is not None
+        }
+        with replacing(path) as temporary:
+            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        shapes = (
+            f"{name}={np.shape(array)}" for name, array in vars(self).items() if np.ndim(array)
+        )
+        return f"Views({', '.join(shapes)})"
+
+
 @dataclass(frozen=True)
 class TrialResult:
     """What became of one trial.
@@ -184,13 +245,16 @@ class TrialResult:
         run_id: The tracker's name for it; empty when nothing was tracked.
         fit_s: Wall seconds of the fit that predicts the test rows.
         predict_us_per_image: Microseconds per image, over all test images in one call.
-        model_bytes: Bytes of everything learned.
+        model_bytes: Bytes of its graph; where it has none, of everything learned.
         fit_rows: Rows that the fit saw.
         chosen: Decisions that a refit repeats, for example ``{"epochs": 7}``.
         calibration: The calibrator as plain values; None when the model needs none.
         history: Per step, what the fit reported.
         predictions: None when failed.
+        views: What a network shows of itself; None of other models and of older results.
         reused: True when it was found finished and not run again.
+        outlier: How its graph tells outliers, as plain values; None without a graph.
+        export_error: One line that says why it has no graph; None where it has one.
     """
 
     trial: Trial
@@ -206,7 +270,19 @@ class TrialResult:
     calibration: Mapping[str, Any] | None = None
     history: tuple[Mapping[str, float], ...] = ()
     predictions: Predictions | None = None
+    views: Views | None = None
     reused: bool = False
+    outlier: Mapping[str, Any] | None = None
+    export_error: str | None = None
+
+
+def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of an ``.npz`` file by their names."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (EOFError, BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is damaged: {error}; run the trial again") from error
 
 
 def _packed(probabilities: Floats) -> npt.NDArray[np.float16]:

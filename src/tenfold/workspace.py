@@ -45,6 +45,16 @@ class Workspace:
         """Where workers write before a result is remembered."""
         return self.home / "jobs"
 
+    @property
+    def checkpoints(self) -> Path:
+        """Where trainings that are not finished keep their state, by the trial's key."""
+        return self.home / "checkpoints"
+
+    @property
+    def graphs(self) -> Path:
+        """Where the graphs of finished fits wait until the best are chosen, by the trial's key."""
+        return self.home / "graphs"
+
     def results(self, experiment: str) -> Path:
         """Return the folder of an experiment's tables, figures and report."""
         return self.home / "results" / experiment

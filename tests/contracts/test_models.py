@@ -12,8 +12,11 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from bundle_facts import make_facts
+from tenfold.bundle import write_bundle
 from tenfold.config import PARAMS
 from tenfold.errors import ConfigError, ModelInputError
+from tenfold.export import export_onnx
 from tenfold.models import build_model, fit_calibrator, get_spec, list_models, raw_scores
 from tenfold.models.calibration import Calibrator
 
@@ -24,15 +27,15 @@ QUICK = {
     "xgboost": {"n_estimators": 15, "max_depth": 3},
     "mlp": {"epochs": 12, "hidden_layers": [32], "batch_size": 32, "learning_rate": 0.01},
     "keras_cnn": {"epochs": 6, "batch_size": 32},
-    "cnn": {"epochs": 6, "batch_size": 32, "width": 8, "shift_px": 0},
+    "cnn": {"epochs": 10, "batch_size": 32, "width": 8, "shift_px": 0},
     "fcnn": {"epochs": 12, "batch_size": 32, "learning_rate": 0.003},
     "simple_conv_net": {"epochs": 8, "batch_size": 32},
     "bn_cnn": {"epochs": 4, "batch_size": 32, "learning_rate": 0.02},
-    "pca_cnn": {"epochs": 6, "batch_size": 32, "width": 8, "shift_px": 0},
+    "pca_cnn": {"epochs": 10, "batch_size": 32, "width": 8, "shift_px": 0},
     "deep_cnn": {"epochs": 8, "batch_size": 16, "width": 8, "ema": 0.9, "shift_px": 0}
     | {"rotate_deg": 5, "scale": 0, "shear": 0},
     "vit": {"epochs": 12, "batch_size": 16, "patch_size": 4, "width": 32, "heads": 2, "depth": 1}
-    | {"learning_rate": 0.005},
+    | {"shift_px": 0},
 }
 SHAPE = (8, 8)
 
@@ -218,6 +221,23 @@ def test_its_scores_can_be_calibrated(name, digits, fitted):
         model = clone(fitted).fit(images[:300], labels[:300])
         model.calibrator_ = calibrator
         assert model.predict_proba(images[300:]) == pytest.approx(probabilities)
+
+
+def test_its_bundle_answers_as_it_does(name, digits, fitted, tmp_path):
+    images = digits[0][300:]
+    probabilities = fitted.predict_proba(images)
+    calibrator = fit_calibrator(raw_scores(fitted, images), digits[1][300:])
+    calibrated = calibrator.probabilities(raw_scores(fitted, images))
+    for given, expected in ((None, probabilities), (calibrator, calibrated)):
+        bundle = write_bundle(
+            tmp_path / ("own" if given is None else "calibrated"),
+            model=export_onnx(fitted, class_count=10, calibrator=given),
+            facts=make_facts(class_names=tuple("0123456789"), image_shape=SHAPE),
+            images=images,
+            labels=expected.argmax(axis=1),
+            probabilities=expected,
+        )
+        assert bundle.info.parity.largest_difference < 1e-5
 
 
 def test_the_registry_describes_it(name):

@@ -91,19 +91,18 @@ def test_importing_the_models_imports_no_heavy_library():
     assert done.stdout.strip() == "[]"
 
 
-def test_idle_threads_sleep_unless_the_user_says_otherwise():
-    code = "import os, tenfold.models; print(os.environ['OMP_WAIT_POLICY'])"
-    for given, expected in ({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"):
-        rest = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
-        command = [sys.executable, "-c", code]
-        done = subprocess.run(command, env=rest | given, capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == expected
-
-
-def test_a_classical_model_imports_no_torch():
-    code = (
-        "import sys; from tenfold.models import build_model; build_model('knn'); "
-        "build_model('svm'); print('torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "None 10000"),
+        ({"GOMP_SPINCOUNT": "7"}, "None 7"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE None"),
+    ],
+)
+def test_idle_threads_soon_sleep_unless_the_user_says_otherwise(given, expected):
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    code = f"import os, tenfold.models; print(*(os.environ.get(name) for name in {names}))"
+    rest = {key: value for key, value in os.environ.items() if key not in names}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=rest | given, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected

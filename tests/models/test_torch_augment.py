@@ -17,6 +17,7 @@ EVERY = {
     "stroke": {"stroke": 1.0},
     "all": {
         "shift_px": 2,
+        "flip": True,
         "rotate_deg": 10,
         "scale": 0.1,
         "shear": 0.1,
@@ -68,6 +69,16 @@ def test_an_empty_image_stays_as_it_is_on_any_background(recipe):
     rows = torch.full((4, 560), 200, dtype=torch.uint8)
     changed = augmenter(background=200, **recipe)(rows)
     assert torch.allclose(changed.float(), rows.float(), atol=0.01)
+
+
+def test_a_flip_mirrors_about_half_of_the_images_and_moves_nothing_else():
+    rows = torch.arange(560, dtype=torch.int64).remainder(256).to(torch.uint8).repeat(400, 1)
+    flipped = augmenter(flip=True)(rows)
+    mirror = rows[0].view(28, 20).flip(1).flatten()
+    mirrored = (flipped == mirror).all(dim=1)
+    kept = (flipped == rows).all(dim=1)
+    assert (mirrored ^ kept).all()
+    assert 150 < int(mirrored.sum()) < 250
 
 
 def test_a_shift_moves_whole_pixels_by_no_more_than_it_says():

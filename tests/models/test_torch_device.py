@@ -8,7 +8,12 @@ import torch
 
 from tenfold.errors import ConfigError
 from tenfold.models.torch import device as devices
-from tenfold.models.torch.device import numerics, resolve_device, resolve_precision
+from tenfold.models.torch.device import (
+    check_processes,
+    numerics,
+    resolve_device,
+    resolve_precision,
+)
 
 CPU = torch.device("cpu")
 
@@ -51,6 +56,21 @@ def test_a_device_that_is_not_there_is_named_with_those_that_are(found):
         resolve_device("cuda")
     with pytest.raises(ConfigError, match="'gpu': allowed are auto, cpu, cuda, mps"):
         resolve_device("gpu")
+
+
+def test_as_many_processes_as_there_are_gpus_share_a_training(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    check_processes(torch.device("cuda"), 2)
+    with pytest.raises(
+        ConfigError, match="processes is 3: each needs a GPU of its own; here are 2"
+    ):
+        check_processes(torch.device("cuda"), 3)
+    check_processes(CPU, 3)
+    check_processes(torch.device("mps"), 1)
+    with pytest.raises(ConfigError, match="processes is 2: on mps one trains alone"):
+        check_processes(torch.device("mps"), 2)
+    with pytest.raises(ConfigError, match="processes is 0: at least 1"):
+        check_processes(CPU, 0)
 
 
 @pytest.mark.parametrize(

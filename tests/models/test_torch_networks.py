@@ -26,7 +26,7 @@ def count(network):
         ("simple_conv_net", 1_199_882),
         ("pca_cnn", 75_946),
         ("deep_cnn", 266_266),
-        ("vit", 306_634),
+        ("vit", 539_914),
     ],
 )
 def test_parameters_are_counted(name, parameters):

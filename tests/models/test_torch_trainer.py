@@ -11,15 +11,10 @@ from torch import nn
 
 from tenfold.config.params import PARAMS
 from tenfold.models.torch.networks import build_network
-from tenfold.models.torch.trainer import (
-    Rows,
-    batch_bounds,
-    class_weights,
-    evaluate,
-    make_optimizer,
-    rate_factor,
-    train,
-)
+from tenfold.models.torch.optimizer import make_optimizer, rate_factor
+from tenfold.models.torch.rows import Rows, batch_bounds, class_weights
+from tenfold.models.torch.scores import evaluate
+from tenfold.models.torch.trainer import train
 
 MlpParams = PARAMS["mlp"]
 
@@ -52,7 +47,7 @@ def test_batches_cover_every_row_once_and_none_is_a_single_row(n, batch_size):
     assert min(sizes) > 1 or n == 1
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop", "muon"])
 def test_every_optimizer_learns(optimizer):
     rows = rows_of(400)
     network, epoch = trained(

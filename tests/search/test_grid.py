@@ -72,6 +72,7 @@ def test_whatever_a_result_depends_on_changes_the_key():
         key(trial, numerics=replace(NUMERICS, threads=2)),
         key(trial, numerics=replace(NUMERICS, precision="bfloat16")),
         key(trial, numerics=replace(NUMERICS, device="cuda")),
+        key(trial, numerics=replace(NUMERICS, processes=2)),
     ]
     assert len({key(trial), *others}) == len(others) + 1
 

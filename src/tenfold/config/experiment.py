@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from tenfold.config.params import PARAMS, parameter_problems
-from tenfold.config.schema import FrozenModel
 from tenfold.errors import nearest
+from tenfold.schema import FrozenModel
 
 _DOTTED_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")
 
@@ -187,6 +187,13 @@ class ExperimentConfig(FrozenModel):
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="Arithmetic of networks; auto asks the hardware's flags."
+    )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that share the training of each network, slice by slice of every "
+        "batch, on one GPU each or on the cores of one fit.",
     )
     timeout_s: float | None = Field(
         default=None, gt=0, description="Seconds after which any one trial is ended."

@@ -12,10 +12,17 @@ from tenfold.config.schema import ModelParams
 Epochs = Annotated[int, Field(ge=1, le=10_000, description="Passes over the training images.")]
 BatchSize = Annotated[int, Field(ge=2, le=65_536, description="Images per step.")]
 Rate = Annotated[float, Field(gt=0, le=10, description="Step size, at its peak.")]
-Optimizer = Annotated[Literal["adam", "adamw", "sgd", "rmsprop"], Field(description="Optimizer.")]
+Optimizer = Annotated[
+    Literal["adam", "adamw", "sgd", "rmsprop", "muon"],
+    Field(
+        description="Optimizer; muon takes orthogonal steps for the matrices between the first and "
+        "the last layer and adamw's for the rest."
+    ),
+]
+Momentum = Annotated[float, Field(ge=0, lt=1, description="Momentum of sgd, rmsprop and muon.")]
 Decay = Annotated[
     float,
-    Field(ge=0, le=10, description="L2 penalty; decoupled from the gradient with adamw."),
+    Field(ge=0, le=10, description="L2 penalty; decoupled from the gradient with adamw and muon."),
 ]
 Schedule = Annotated[
     Literal["constant", "cosine", "one_cycle"],
@@ -55,6 +62,13 @@ Shift = Annotated[
         le=14,
         description="Augmentation: move each image by up to so many pixels of a 28-pixel side; "
         "other sides in proportion.",
+    ),
+]
+Flip = Annotated[
+    bool,
+    Field(
+        description="Augmentation: mirror each image left to right by a chance of one half; not "
+        "for digits, letters and whatever else reads differently in a mirror."
     ),
 ]
 Rotation = Annotated[
@@ -114,7 +128,7 @@ class NetworkParams(ModelParams):
     batch_size: BatchSize = 128
     learning_rate: Rate = 1e-3
     optimizer: Optimizer = "adam"
-    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd and rmsprop.")
+    momentum: Momentum = 0.9
     weight_decay: Decay = 0.0
     schedule: Schedule = "constant"
     patience: Patience = None
@@ -122,6 +136,7 @@ class NetworkParams(ModelParams):
     class_weights: ClassWeights = None
     ema: Ema = None
     shift_px: Shift = 0
+    flip: Flip = False
     rotate_deg: Rotation = 0.0
     scale: Scale = 0.0
     shear: Shear = 0.0
@@ -169,7 +184,7 @@ class CnnParams(NetworkParams):
     """Small, fast convolutional network with batch norm."""
 
     width: Channels = Field(32, description="Channels of the first layer; the last has twice.")
-    batch_size: BatchSize = 256
+    batch_size: BatchSize = 128
     learning_rate: Rate = 1e-2
     optimizer: Optimizer = "adamw"
     weight_decay: Decay = 1e-2
@@ -197,6 +212,7 @@ class DeepCnnParams(CnnParams):
     width: Channels = Field(48, description="Channels of the first stage; the second has twice.")
     dropout: Dropout = 0.1
     epochs: Epochs = 15
+    batch_size: BatchSize = 256
     label_smoothing: Smoothing = 0.05
     ema: Ema = 0.998
     rotate_deg: Rotation = 10.0
@@ -207,14 +223,13 @@ class DeepCnnParams(CnnParams):
 class VitParams(NetworkParams):
     """Vision transformer on square patches."""
 
-    patch_size: int = Field(
-        4,
-        ge=1,
-        le=256,
-        description="Side of a patch in pixels; images are padded to a multiple of it.",
+    patch_size: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        None,
+        description="Side of a patch in pixels; images are padded to a multiple of it. null: a "
+        "quarter of the image's shorter side, rounded.",
     )
     width: int = Field(
-        96, ge=1, le=4096, description="Numbers that describe a patch; a multiple of heads."
+        128, ge=1, le=4096, description="Numbers that describe a patch; a multiple of heads."
     )
     depth: int = Field(4, ge=1, le=64, description="Transformer blocks.")
     heads: int = Field(4, ge=1, le=64, description="Attention heads of each block.")
@@ -223,11 +238,12 @@ class VitParams(NetworkParams):
     )
     dropout: Dropout = 0.0
     epochs: Epochs = 10
-    learning_rate: Rate = 2e-3
-    optimizer: Optimizer = "adamw"
+    learning_rate: Rate = 4e-3
+    optimizer: Optimizer = "muon"
+    momentum: Momentum = 0.95
     weight_decay: Decay = 5e-2
     schedule: Schedule = "one_cycle"
-    shift_px: Shift = 1
+    shift_px: Shift = 2
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> Self:

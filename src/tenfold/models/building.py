@@ -14,10 +14,13 @@ from tenfold.errors import ModelInputError, nearest
 from tenfold.models.registry import get_spec
 from tenfold.models.spec import ModelSpec
 
-# OpenMP's threads spin while they wait for each other. Where another process wants the core as
-# well, that made the training of small networks 3 to 10 times slower; asleep they cost nothing.
+# OpenMP's threads spin for milliseconds while they wait for each other. Where another process wants
+# the core as well, that made the training of small networks 3 to 10 times slower; asleep at once
+# (OMP_WAIT_POLICY=PASSIVE) they make it half again as slow on a quiet machine, where a step is
+# hundreds of short waits. So they spin for a short while, about the longest of these waits.
 # The libraries read this when they are loaded, so it must stand before the first of them.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def build_model(
@@ -29,6 +32,7 @@ def build_model(
     threads: int = 1,
     device: str = "cpu",
     precision: str = "float32",
+    processes: int = 1,
 ) -> Any:
     """Return an estimator, not fitted.
 
@@ -41,6 +45,8 @@ def build_model(
         threads: Threads of one fit, at least 1.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``; networks alone use it.
         precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``; networks alone use it.
+        processes: Processes that share a fit, on one GPU each or on the processor, at least 1;
+            networks alone use it.
 
     Returns:
         An estimator with the parameters set. An own one is given those of the settings that its
@@ -61,6 +67,7 @@ def build_model(
         "threads": threads,
         "device": device,
         "precision": precision,
+        "processes": processes,
     }
     taken = inspect.signature(cls).parameters
     for parameter in chosen:

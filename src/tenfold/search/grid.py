@@ -53,7 +53,7 @@ def trial_key(
         fingerprint: SHA-256 of the data set.
         split: ``Split.key``.
         fitting_version: Version of what a worker computes from a fit.
-        numerics: Device type, precision, threads.
+        numerics: Device type, precision, threads, processes.
 
     Raises:
         ModelInputError: The source file of an own estimator cannot be found.

@@ -82,7 +82,8 @@ class Augmenter:
     @property
     def changes(self) -> bool:
         """Whether it does anything."""
-        return bool(self.shift or self.params.erase or self.params.stroke or self._warps)
+        recipe = self.params
+        return bool(self.shift or recipe.flip or recipe.erase or recipe.stroke or self._warps)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Return changed images.
@@ -94,6 +95,8 @@ class Augmenter:
             The same shape and range; uint8 or, where pixels were mixed, float32.
         """
         pictures = rows.view(-1, *self.image_shape)
+        if self.params.flip:
+            pictures = self._flipped(pictures)
         if self._warps:
             pictures = self._warped(pictures)
         elif self.shift:
@@ -113,6 +116,11 @@ class Augmenter:
     def _random(self, *shape: int) -> Tensor:
         """Return numbers spread evenly over -1 to 1."""
         return 2 * torch.rand(shape, generator=self.generator) - 1
+
+    def _flipped(self, pictures: Tensor) -> Tensor:
+        """Return pictures, half of them mirrored left to right."""
+        mirrored = torch.rand((len(pictures), 1, 1), generator=self.generator) < 0.5
+        return torch.where(mirrored.to(pictures.device), pictures.flip(2), pictures)
 
     def _shifted(self, pictures: Tensor) -> Tensor:
         """Return pictures moved by whole pixels."""

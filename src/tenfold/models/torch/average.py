@@ -21,12 +21,13 @@ class MovingAverage:
 
     Attributes:
         network: The one to predict with.
+        steps: Steps taken.
     """
 
     def __init__(self, network: nn.Module, decay: float | None) -> None:
         self.network = network if decay is None else copy.deepcopy(network)
         self._decay = decay
-        self._step = 0
+        self.steps = 0
         self._pairs = _pairs(self.network, network)
 
     @torch.no_grad()
@@ -34,8 +35,8 @@ class MovingAverage:
         """Take one step after the trained weights."""
         if self._decay is None:
             return
-        self._step += 1
-        kept = min(self._decay, self._step / (self._step + _WARM_UP_STEPS))
+        self.steps += 1
+        kept = min(self._decay, self.steps / (self.steps + _WARM_UP_STEPS))
         floats = [pair for pair in self._pairs if pair[0].is_floating_point()]
         averages, values = zip(*floats, strict=True)
         torch._foreach_lerp_(averages, values, 1 - kept)  # one fused call

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +25,20 @@ from tenfold.config.network_params import (
     VitParams,
 )
 from tenfold.errors import ModelInputError
-from tenfold.models.base import Floats, ImageClassifier, Images, check_images, check_labels
-from tenfold.models.torch.augment import make_augment
-from tenfold.models.torch.device import numerics, resolve_device, resolve_precision
-from tenfold.models.torch.networks import build_network, fit_components
-from tenfold.models.torch.trainer import OnEpoch, Rows, predict_logits, train
-
-# The order of the images and their augmentation draw from generators of different seeds.
-_AUGMENT_SEEDS = 2**32
+from tenfold.models.base import Floats, ImageClassifier, check_labels
+from tenfold.models.torch.device import (
+    check_processes,
+    numerics,
+    resolve_device,
+    resolve_precision,
+)
+from tenfold.models.torch.plan import TrainingPlan
+from tenfold.models.torch.ranks import train_in_ranks
+from tenfold.models.torch.rows import Rows
+from tenfold.models.torch.scores import predict_logits
+from tenfold.models.torch.trainer import OnEpoch
+from tenfold.models.torch.views import look_inside
+from tenfold.pixels import Images, check_images
 
 
 class NetworkClassifier(ImageClassifier):
@@ -39,13 +48,17 @@ class NetworkClassifier(ImageClassifier):
         network_: The trained module, from uint8 rows to logits, on `device_`.
         device_: Where it was trained and predicts.
         n_epochs_: The epoch whose weights it has.
+        resumed_s_: Seconds of the training that were done before this fit took it up; 0: none.
     """
 
-    settings = MappingProxyType({**ImageClassifier.settings, "device": "auto", "precision": "auto"})
+    settings = MappingProxyType(
+        {**ImageClassifier.settings, "device": "auto", "precision": "auto", "processes": 1}
+    )
     network: ClassVar[str]
 
     device: str
     precision: str
+    processes: int
 
     def fit(
         self,
@@ -54,8 +67,10 @@ class NetworkClassifier(ImageClassifier):
         *,
         validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
         on_epoch: OnEpoch | None = None,
+        checkpoints: Path | None = None,
+        checkpoint_every_s: float = 30.0,
     ) -> Self:
-        """Learn from images and their labels.
+        """Learn from images and their labels; with ``processes`` over 1 in as many new processes.
 
         Args:
             X: ``(n, height * width)`` pixels, whole numbers 0 to 255 of any numeric type.
@@ -64,7 +79,13 @@ class NetworkClassifier(ImageClassifier):
                 ``patience`` is set. Never learned from.
             on_epoch: Called after each epoch with its number, from 1, and train_loss,
                 train_accuracy and, with validation rows, val_loss, val_accuracy, val_precision,
-                val_recall and val_f1, the last three means over the classes.
+                val_recall and val_f1, the last three means over the classes. A resumed training
+                first calls it again for the epochs that are done.
+            checkpoints: A folder for this training alone, where its state is kept after each epoch
+                until it is done. When the process is killed, the same fit with the same folder
+                goes on from there and ends with the same weights, to the bit on one thread of one
+                or two processes. None: nothing is kept.
+            checkpoint_every_s: Seconds between two checkpoints within an epoch; 0: after each step.
 
         Returns:
             The estimator itself.
@@ -72,28 +93,33 @@ class NetworkClassifier(ImageClassifier):
         Raises:
             ModelInputError: The images or the labels break a rule.
             ConfigError: A parameter breaks a rule, or the device is not there.
+            TrainingMemoryError: The memory is too small, even for a few images at a time.
+            TrainingProcessError: One of the processes failed; the others were ended.
         """
         params = self._checked_params()
         images, codes = self._start_fit(X, y)
-        shape = self._shape()
         self.device_ = resolve_device(self.device)
-        precision = resolve_precision(self.device_, self.precision)
+        check_processes(self.device_, self.processes)
+        plan = TrainingPlan(
+            network=self.network,
+            params=params,
+            image_shape=self._shape(),
+            n_classes=len(self.classes_),
+            seed=int(self.seed),
+            threads=int(self.threads),
+            device=self.device_.type,
+            precision=str(resolve_precision(self.device_, self.precision)).removeprefix("torch."),
+            processes=int(self.processes),
+            checkpoints=None if checkpoints is None else str(checkpoints),
+            checkpoint_every_s=float(checkpoint_every_s),
+        )
         rows = self._rows(images, codes)
         held = None if validation is None else self._validation_rows(*validation)
-        with numerics(self.device_, threads=self.threads, seed=self.seed):
-            network = build_network(self.network, params, shape, len(self.classes_))
-            self.network_ = network.to(self.device_)
-            fit_components(self.network_, rows.images)
-            self.n_epochs_ = train(
-                self.network_,
-                rows,
-                params,
-                generator=torch.Generator().manual_seed(self.seed),
-                precision=precision,
-                augment=make_augment(params, rows.images, shape, seed=_AUGMENT_SEEDS + self.seed),
-                validation=held,
-                on_epoch=on_epoch,
-            )
+        run = plan.run if plan.processes == 1 else functools.partial(train_in_ranks, plan)
+        trained = run(rows, held, on_epoch=on_epoch)
+        self.network_, self.n_epochs_ = trained.network, trained.n_epochs
+        self.resumed_s_ = trained.resumed_s
+        plan.forget()
         if params.patience is not None and held is not None:
             self.chosen_ = {"epochs": self.n_epochs_}
         return self
@@ -105,6 +131,23 @@ class NetworkClassifier(ImageClassifier):
             logits = predict_logits(self.network_, images)
             probabilities: Floats = torch.softmax(logits.double().cpu(), dim=1).numpy()
         return probabilities
+
+    def look_inside(self, X: npt.ArrayLike) -> Mapping[str, Any]:
+        """Return first-layer filters and maps of attention, whichever the network has.
+
+        Args:
+            X: ``(n, height * width)`` pixels of the images to pay attention to, n at least 1,
+                whole numbers 0 to 255 of any numeric type.
+
+        Returns:
+            By their names, as `tenfold.models.torch.views.look_inside` tells them.
+
+        Raises:
+            ModelInputError: The images break a rule.
+        """
+        images = self._tensor(self._seen_images(X))
+        with numerics(self.device_, threads=self.threads, seed=self.seed):
+            return look_inside(self.network_, images, self._shape())
 
     def _shape(self) -> tuple[int, int]:
         """Return height and width; without `image_shape` the images must be square."""

@@ -62,6 +62,29 @@ def resolve_precision(device: torch.device, name: str = "auto") -> torch.dtype:
     return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 
+def check_processes(device: torch.device, processes: int) -> None:
+    """Check that a training can be shared by so many processes of this machine.
+
+    Args:
+        device: Where it computes: each process on a GPU of its own, or all on the processor.
+        processes: At least 1.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    if processes < 1:
+        raise ConfigError([f"processes is {processes}: at least 1 trains a network."])
+    if processes > 1 and device.type not in {"cpu", "cuda"}:
+        raise ConfigError(
+            [f"processes is {processes}: on {device.type} one trains alone; set it to 1."]
+        )
+    if device.type == "cuda" and processes > torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise ConfigError(
+            [f"processes is {processes}: each needs a GPU of its own; here are {found}."]
+        )
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Return whether the device computes bfloat16 products in hardware."""
     if device.type == "cuda":

@@ -5,58 +5,33 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from tenfold.config.network_params import NetworkParams
-from tenfold.models.torch.augment import Augment, leave_alone
+from tenfold.models.torch.augment import Augment, Augmenter, leave_alone
 from tenfold.models.torch.average import MovingAverage
+from tenfold.models.torch.checkpoint import (
+    Checkpoint,
+    CheckpointStore,
+    NoCheckpoints,
+    Progress,
+)
+from tenfold.models.torch.distributed import Alone, Team
+from tenfold.models.torch.optimizer import (
+    optimizer_tensors,
+    rate_factor,
+    rehearsed_tensors,
+    restore_optimizer,
+)
+from tenfold.models.torch.randomness import global_states, set_global_states
+from tenfold.models.torch.rows import Rows, batch_bounds, class_weights
 
 logger = logging.getLogger(__name__)
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
-
-_EVALUATION_ROWS = 2000
-_WARM_UP = 0.3
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Images and class indices on the device.
-
-    Args:
-        images: ``(n, height * width)`` uint8.
-        codes: ``(n,)`` int64.
-    """
-
-    images: Tensor
-    codes: Tensor
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-
-@dataclass
-class _Best:
-    """The epoch with the lowest validation loss so far."""
-
-    patience: int | None
-    epoch: int = 0
-    loss: float = math.inf
-    state: dict[str, Tensor] = field(default_factory=dict)
-
-    def see(self, epoch: int, loss: float, network: nn.Module) -> bool:
-        """Remember the network if it is the best so far; return whether to stop."""
-        if self.patience is None:
-            return False
-        if loss < self.loss:
-            self.epoch, self.loss = epoch, loss
-            self.state = copy.deepcopy(network.state_dict())
-        return epoch - self.epoch >= self.patience
 
 
 def train(
@@ -69,6 +44,8 @@ def train(
     augment: Augment = leave_alone,
     validation: Rows | None = None,
     on_epoch: OnEpoch | None = None,
+    checkpoints: CheckpointStore | None = None,
+    team: Team | None = None,
 ) -> int:
     """Train a network in place.
 
@@ -83,196 +60,235 @@ def train(
         on_epoch: Called after each epoch with its number, from 1, and train_loss (of the images
             as augmented, with smoothed and weighted targets) and train_accuracy; with validation
             rows also val_loss, val_accuracy, val_precision, val_recall and val_f1, of the weights
-            that the network would have if the training ended there.
+            that the network would have if the training ended there. A resumed training first
+            calls it again for the epochs that are done.
+        checkpoints: Where the training's state is kept, and taken up if there is one of this
+            training. An `augment` that draws random numbers must be an `Augmenter` then.
+        team: The processes that train it together, each by this function; None: this one alone.
 
     Returns:
         The epoch whose weights the network has now, from 1.
+
+    Raises:
+        TrainingMemoryError: The memory is too small even for the smallest part of a batch.
     """
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = MovingAverage(network, params.ema)
-    lesson = _Lesson(
-        network=network,
-        rows=rows,
-        params=params,
-        optimizer=make_optimizer(network, params),
+    training = _Training(
+        network,
+        rows,
+        params,
         generator=generator,
         precision=precision,
         augment=augment,
-        average=average,
-        class_weights=class_weights(rows.codes, params),
+        validation=validation,
+        checkpoints=checkpoints or NoCheckpoints(),
+        team=team or Alone(),
     )
-    n_batches = len(batch_bounds(len(rows), params.batch_size))
-    best = _Best(params.patience if validation is not None else None)
-    for epoch in range(1, params.epochs + 1):
-        rates = (
-            params.learning_rate * rate_factor(params.schedule, step, n_batches * params.epochs)
-            for step in range((epoch - 1) * n_batches, epoch * n_batches)
+    return training.run(on_epoch or tell_nobody)
+
+
+def tell_nobody(epoch: int, report: Mapping[str, float]) -> None:
+    """Do nothing."""
+
+
+class _Best:
+    """The epoch with the lowest validation loss so far; its weights are those of `state`."""
+
+    def __init__(self, patience: int | None, network: nn.Module) -> None:
+        self.patience = patience
+        self.epoch = 0
+        self.loss = math.inf
+        self.state = {} if patience is None else copy.deepcopy(network.state_dict())
+
+    def see(self, epoch: int, loss: float, network: nn.Module) -> None:
+        """Remember the network if it is the best so far."""
+        if self.patience is not None and loss < self.loss:
+            self.epoch, self.loss = epoch, loss
+            self.state = copy.deepcopy(network.state_dict())
+
+    def is_over(self, epoch: int) -> bool:
+        """Say whether patience has run out after an epoch."""
+        return self.patience is not None and epoch - self.epoch >= self.patience
+
+
+class _Training:
+    """A network on its way: all that changes from step to step, and what it learns from."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        rows: Rows,
+        params: NetworkParams,
+        *,
+        generator: torch.Generator,
+        precision: torch.dtype,
+        augment: Augment,
+        validation: Rows | None,
+        checkpoints: CheckpointStore,
+        team: Team,
+    ) -> None:
+        self.network, self.rows, self.params, self.team = network, rows, params, team
+        self.augment, self.validation, self.checkpoints = augment, validation, checkpoints
+        self.device = rows.images.device
+        self.learner = team.learner(
+            network,
+            params,
+            precision=precision,
+            class_weights=class_weights(rows.codes, params),
         )
-        report = lesson.epoch(rates)
-        if validation is not None:
-            scores = evaluate(average.network, validation)
-            report |= {f"val_{name}": value for name, value in scores.items()}
-        if on_epoch is not None:
+        self.average = MovingAverage(network, params.ema)
+        self.best = _Best(params.patience if validation is not None else None, self.average.network)
+        self.bounds = batch_bounds(len(rows), params.batch_size)
+        self.generators = {"order": generator}
+        if isinstance(augment, Augmenter):
+            self.generators["augment"] = augment.generator
+        self.order_state = generator.get_state()
+        self.epoch = self.step = 0
+        self.history: list[Mapping[str, float]] = []
+        self.loss_sum = torch.zeros((), device=self.device)
+        self.n_right = torch.zeros((), dtype=torch.int64, device=self.device)
+
+    def run(self, on_epoch: OnEpoch) -> int:
+        """Take up what a killed training left, train to the end, and keep the best weights."""
+        self._resume()
+        self.team.meet(self.epoch, self.step)
+        for epoch, report in enumerate(self.history, 1):
             on_epoch(epoch, report)
-        if best.see(epoch, report.get("val_loss", math.inf), average.network):
-            logger.info("stopped after epoch %d; epoch %d was the best", epoch, best.epoch)
-            break
-    if best.state or average.network is not network:
-        network.load_state_dict(best.state or average.network.state_dict())
-    return best.epoch or params.epochs
+        while not self._is_over():
+            self._learn_epoch()
+            report = self._report()
+            self.history.append(report)
+            self.epoch, self.step = self.epoch + 1, 0
+            self.best.see(self.epoch, report.get("val_loss", math.inf), self.average.network)
+            if not self._is_over() and self.checkpoints.is_due(after_epoch=True):
+                self._save()
+            on_epoch(self.epoch, report)
+        if self.epoch < self.params.epochs:
+            logger.info(
+                "stopped after epoch %d; epoch %d was the best", self.epoch, self.best.epoch
+            )
+        if self.best.epoch:
+            self.network.load_state_dict(self.best.state)
+        elif self.average.network is not self.network:
+            self.network.load_state_dict(self.average.network.state_dict())
+        return self.best.epoch or self.params.epochs
 
+    def _is_over(self) -> bool:
+        return self.epoch >= self.params.epochs or self.best.is_over(self.epoch)
 
-@dataclass(frozen=True, eq=False)
-class _Lesson:
-    """What an epoch needs."""
-
-    network: nn.Module
-    rows: Rows
-    params: NetworkParams
-    optimizer: torch.optim.Optimizer
-    generator: torch.Generator
-    precision: torch.dtype
-    augment: Augment
-    average: MovingAverage
-    class_weights: Tensor | None
-
-    def epoch(self, rates: Iterator[float]) -> dict[str, float]:
-        """Show the network every image once; return mean loss and accuracy over the images."""
+    def _learn_epoch(self) -> None:
+        """Show the network every image once, or those that are left of a resumed epoch."""
         self.network.train()
-        rows, device = self.rows, self.rows.images.device
-        order = torch.randperm(len(rows), generator=self.generator).to(device)
-        loss_sum = torch.zeros((), device=device)
-        n_right = torch.zeros((), dtype=torch.int64, device=device)
-        bounds = batch_bounds(len(rows), self.params.batch_size)
-        for (start, stop), rate in zip(bounds, rates, strict=True):
+        rows, n_batches = self.rows, len(self.bounds)
+        # A checkpoint holds the state from before the permutation, which is drawn again from it.
+        self.order_state = self.generators["order"].get_state()
+        order = torch.randperm(len(rows), generator=self.generators["order"]).to(self.device)
+        for start, stop in self.bounds[self.step :]:
             batch = order[start:stop]
             codes = rows.codes[batch]
-            loss, logits = self._step(self.augment(rows.images[batch]), codes, rate)
-            loss_sum += loss * len(batch)
-            n_right += (logits.argmax(dim=1) == codes).sum()
-        return {
-            "train_loss": float(loss_sum) / len(rows),
-            "train_accuracy": float(n_right) / len(rows),
+            rate = self.params.learning_rate * rate_factor(
+                self.params.schedule,
+                self.epoch * n_batches + self.step,
+                n_batches * self.params.epochs,
+            )
+            loss, logits = self.learner.step(self.augment(rows.images[batch]), codes, rate)
+            self.average.update()
+            self.loss_sum += loss * len(batch)
+            self.n_right += (logits.argmax(dim=1) == codes).sum()
+            self.step += 1
+            if self.checkpoints.is_due(after_epoch=False):
+                self._save()
+        self.order_state = self.generators["order"].get_state()
+
+    def _report(self) -> dict[str, float]:
+        """Return the epoch's means over the images, and the scores on the validation rows."""
+        report = {
+            "train_loss": float(self.loss_sum) / len(self.rows),
+            "train_accuracy": float(self.n_right) / len(self.rows),
         }
+        self.loss_sum.zero_()
+        self.n_right.zero_()
+        if self.validation is not None:
+            scores = self.team.scores(self.average.network, self.validation)
+            report |= {f"val_{name}": value for name, value in scores.items()}
+        return report
 
-    def _step(self, images: Tensor, codes: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-        """Learn from one batch; return its loss and logits, without gradients."""
-        in_bfloat16 = self.precision == torch.bfloat16
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=in_bfloat16):
-            logits = self.network(images)
-        loss = functional.cross_entropy(
-            logits.float(),
-            codes,
-            weight=self.class_weights,
-            label_smoothing=self.params.label_smoothing,
+    def _save(self) -> None:
+        progress = Progress(
+            epoch=self.epoch,
+            step=self.step,
+            best_epoch=self.best.epoch,
+            best_loss=self.best.loss,
+            micro_batch=self.learner.micro_batch,
+            history=tuple(dict(report) for report in self.history),
         )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.average.update()
-        return loss.detach(), logits.detach()
+        optimizer = _grouped(optimizer=optimizer_tensors(self.learner.optimizer))
+        self.checkpoints.write(progress, self._live() | optimizer | self._random())
+
+    def _resume(self) -> None:
+        """Go on from the newest checkpoint of this training, if there is one."""
+        for checkpoint in self.checkpoints.newest_first(self._expected):
+            before = self._random()
+            try:
+                self._set_random(checkpoint.tensors)
+            except RuntimeError as error:
+                self._set_random(before)
+                logger.warning("a checkpoint is not used: %s", error)
+                continue
+            self._take_up(checkpoint)
+            return
+
+    def _take_up(self, checkpoint: Checkpoint) -> None:
+        with torch.no_grad():
+            for name, tensor in self._live().items():
+                tensor.copy_(checkpoint.tensors[name])
+            optimizer = rehearsed_tensors(self.network, self.params)
+            for name, tensor in optimizer.items():
+                tensor.copy_(checkpoint.tensors[f"optimizer.{name}"])
+        restore_optimizer(self.learner.optimizer, optimizer)
+        progress = checkpoint.progress
+        self.epoch, self.step = progress.epoch, progress.step
+        self.best.epoch, self.best.loss = progress.best_epoch, progress.best_loss
+        self.learner.micro_batch = progress.micro_batch
+        self.history = list(progress.history)
+        self.average.steps = self.epoch * len(self.bounds) + self.step
+        logger.info(
+            "going on after epoch %d, step %d of a training that was ended",
+            self.epoch,
+            self.step,
+        )
+
+    def _expected(self) -> dict[str, Tensor]:
+        """Return tensors with the names, shapes and types of those in a checkpoint."""
+        optimizer = _grouped(optimizer=rehearsed_tensors(self.network, self.params))
+        return self._live() | optimizer | self._random()
+
+    def _live(self) -> dict[str, Tensor]:
+        """Return the tensors that each step changes in place."""
+        average = {} if self.average.network is self.network else self.average.network.state_dict()
+        return _grouped(
+            network=self.network.state_dict(),
+            average=average,
+            best=self.best.state,
+            epoch={"loss_sum": self.loss_sum, "n_right": self.n_right},
+        )
+
+    def _random(self) -> dict[str, Tensor]:
+        """Return the states of the generators; the order's is from before the permutation."""
+        states = {name: generator.get_state() for name, generator in self.generators.items()}
+        states["order"] = self.order_state
+        return _grouped(random=states | global_states(self.device))
+
+    def _set_random(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, generator in self.generators.items():
+            generator.set_state(tensors[f"random.{name}"])
+        kinds = {"cpu", self.device.type}
+        set_global_states(self.device, {kind: tensors[f"random.{kind}"] for kind in kinds})
+        self.order_state = tensors["random.order"]
 
 
-def class_weights(codes: Tensor, params: NetworkParams) -> Tensor | None:
-    """Return one float32 weight for each class, 1 on the mean over the rows; None: all alike.
-
-    Args:
-        codes: ``(n,)`` int64 training codes; every class occurs.
-        params: The recipe.
-    """
-    if params.class_weights is None:
-        return None
-    counts = torch.bincount(codes).to(torch.float32)
-    return len(codes) / (len(counts) * counts)
-
-
-@torch.inference_mode()
-def evaluate(network: nn.Module, rows: Rows) -> dict[str, float]:
-    """Return a network's scores over some rows.
-
-    Args:
-        network: From uint8 rows to logits.
-        rows: Images and their codes.
-
-    Returns:
-        ``loss``, the mean cross entropy, and ``accuracy``, ``precision``, ``recall`` and ``f1``,
-        0 to 1; the last three are plain means over the classes that occur in the rows or among
-        the predictions, as scikit-learn's macro averages are.
-    """
-    logits = predict_logits(network, rows.images)
-    loss = functional.cross_entropy(logits, rows.codes)
-    said = logits.argmax(dim=1)
-    n_classes = logits.shape[1]
-    there = torch.bincount(rows.codes, minlength=n_classes)
-    called = torch.bincount(said, minlength=n_classes)
-    right = torch.bincount(rows.codes[said == rows.codes], minlength=n_classes).double()
-    met = there + called > 0
+def _grouped(**groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return all tensors of some groups, named ``group.name``."""
     return {
-        "loss": float(loss),
-        "accuracy": float((said == rows.codes).float().mean()),
-        "precision": float((right / called.clamp(min=1))[met].mean()),
-        "recall": float((right / there.clamp(min=1))[met].mean()),
-        "f1": float((2 * right / (there + called).clamp(min=1))[met].mean()),
+        f"{group}.{name}": tensor for group, part in groups.items() for name, tensor in part.items()
     }
-
-
-@torch.inference_mode()
-def predict_logits(network: nn.Module, images: Tensor) -> Tensor:
-    """Return ``(n, n_classes)`` logits in float32, whatever the precision of the training.
-
-    Args:
-        network: From uint8 rows to logits; it is left in evaluation mode.
-        images: ``(n, height * width)`` uint8 on the network's device.
-    """
-    network.eval()
-    return torch.cat([network(block) for block in images.split(_EVALUATION_ROWS)])
-
-
-def batch_bounds(n_rows: int, batch_size: int) -> list[tuple[int, int]]:
-    """Return where batches start and stop; a last batch of one row joins the one before.
-
-    Batch normalisation cannot learn from a single row.
-
-    >>> batch_bounds(5, 2)
-    [(0, 2), (2, 5)]
-    """
-    starts = list(range(0, n_rows, batch_size))
-    if len(starts) > 1 and n_rows - starts[-1] == 1:
-        starts.pop()
-    return list(zip(starts, [*starts[1:], n_rows], strict=True))
-
-
-def rate_factor(schedule: str, step: int, n_steps: int) -> float:
-    """Return the learning rate of a step as a fraction of its peak, 0 to 1.
-
-    Args:
-        schedule: ``"constant"``, ``"cosine"`` or ``"one_cycle"`` (Smith 2018): up along a line for
-            30 % of the steps, then down along half a cosine.
-        step: Number of the step, from 0.
-        n_steps: Steps of the whole training.
-    """
-    if schedule == "constant":
-        return 1.0
-    done = (step + 0.5) / n_steps
-    if schedule == "one_cycle":
-        if done < _WARM_UP:
-            return done / _WARM_UP
-        done = (done - _WARM_UP) / (1 - _WARM_UP)
-    return 0.5 * (1 + math.cos(math.pi * done))
-
-
-def make_optimizer(network: nn.Module, params: NetworkParams) -> torch.optim.Optimizer:
-    """Return the optimizer that the recipe names, in its fused form where there is one."""
-    weights = list(network.parameters())
-    rate, decay = params.learning_rate, params.weight_decay
-    fused = weights[0].device.type in {"cpu", "cuda"}
-    if params.optimizer == "adam":
-        return torch.optim.Adam(weights, lr=rate, weight_decay=decay, fused=fused)
-    if params.optimizer == "adamw":
-        return torch.optim.AdamW(weights, lr=rate, weight_decay=decay, fused=fused)
-    momentum = params.momentum
-    if params.optimizer == "sgd":
-        return torch.optim.SGD(weights, lr=rate, weight_decay=decay, momentum=momentum, fused=fused)
-    return torch.optim.RMSprop(weights, lr=rate, weight_decay=decay, momentum=momentum)

@@ -13,19 +13,17 @@ def build_cnn(params: CnnParams, image_shape: tuple[int, int], n_classes: int) -
     """Return the small network: 75,946 parameters for 28×28 pixels and 10 classes.
 
     A 5×5 stem with stride 2, so that the other layers compute on a quarter of the pixels, and
-    three 3×3 convolutions, each with batch norm and ReLU; max-pool 2 after the second and after
-    the last; one dense layer on what is left.
+    three 3×3 convolutions, each with batch norm and ReLU; max-pool 2 in the first and in the last
+    of the three; one dense layer on what is left.
     """
     width = params.width
     height, length = (_halved(side, 3) for side in image_shape)
     return nn.Sequential(
         Pixels(image_shape),
         *normed_conv(1, width, size=5, stride=2),
-        *normed_conv(width, width),
-        nn.MaxPool2d(2, ceil_mode=True),
+        *normed_conv(width, width, pool=True),
         *normed_conv(width, 2 * width),
-        *normed_conv(2 * width, 2 * width),
-        nn.MaxPool2d(2, ceil_mode=True),
+        *normed_conv(2 * width, 2 * width, pool=True),
         nn.Flatten(),
         nn.Linear(2 * width * height * length, n_classes),
     )

@@ -30,7 +30,9 @@ class Pixels(nn.Module):
         return pictures.contiguous(memory_format=torch.channels_last)
 
 
-def normed_conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> list[nn.Module]:
+def normed_conv(
+    inputs: int, outputs: int, size: int = 3, stride: int = 1, *, pool: bool = False
+) -> list[nn.Module]:
     """Return a "same" convolution without bias, batch norm and ReLU.
 
     Args:
@@ -38,9 +40,12 @@ def normed_conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> li
         outputs: Channels out.
         size: Side of the kernel, odd.
         stride: Step of the kernel.
+        pool: Max-pool 2 right after the convolution, so that norm and ReLU see a quarter of the
+            pixels.
     """
     return [
         nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=False),
+        *([nn.MaxPool2d(2, ceil_mode=True)] if pool else []),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     ]
