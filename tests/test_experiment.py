@@ -134,7 +134,7 @@ def test_runs_are_nested_and_finished_and_have_scores_and_figures(workspace, run
     assert child.data.metrics["select_accuracy"] > 0.9
     client = MlflowClient(tracking_uri=workspace.tracking_uri)
     names = {item.path for item in client.list_artifacts(child.info.run_id)}
-    assert names == {"predictions.npz", "trial.json", "figures"}
+    assert names == {"predictions.npz", "trial.json", "model.onnx", "proof.npz", "figures"}
     assert {item.path for item in client.list_artifacts(parent.info.run_id)} >= {"report.html"}
 
 

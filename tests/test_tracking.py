@@ -107,6 +107,19 @@ def test_runs_whose_process_is_gone_are_closed_and_others_are_left(tracker, clie
     assert client.get_run(alive).info.status == "KILLED"
 
 
+def test_files_are_attached_to_a_finished_trial_and_replaced(tracker, folder, tmp_path):
+    run_id = tracker.start(TRIAL, "key-1", parent=begin(tracker))
+    tracker.finish(run_id, folder, {})
+    more = tmp_path / "model.onnx"
+    for content in ("old", "new"):
+        more.write_text(content)
+        tracker.attach(run_id, [more])
+    with tracker.folder(run_id) as kept:
+        assert (kept / "model.onnx").read_text() == "new"
+        assert (kept / "trial.json").exists()
+    assert tracker.finished() == {"key-1": run_id}
+
+
 def test_a_report_is_added_once(tracker, folder):
     run_id = tracker.start(TRIAL, "key-1", parent=begin(tracker))
     tracker.finish(run_id, folder, {})
@@ -148,6 +161,7 @@ def test_the_null_tracker_keeps_files_but_remembers_nothing(folder):
     run_id = tracker.start(TRIAL, "key-1", parent=begin(tracker))
     tracker.step(run_id, 1, {"loss": 1.0})
     tracker.finish(run_id, folder, {})
+    tracker.attach(run_id, [folder / "trial.json"])
     with tracker.folder(run_id) as kept:
         assert (kept / "trial.json").exists()
     assert tracker.finished() == {}

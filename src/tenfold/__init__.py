@@ -6,6 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tenfold.assessment import evaluate
+    from tenfold.bundle import load_bundle
     from tenfold.config import ExperimentConfig, load_config
     from tenfold.data import load_dataset
     from tenfold.errors import TenfoldError
@@ -19,7 +21,9 @@ __all__ = [
     "TenfoldError",
     "__version__",
     "build_model",
+    "evaluate",
     "list_models",
+    "load_bundle",
     "load_config",
     "load_dataset",
     "run_experiment",
@@ -29,7 +33,9 @@ _HOME_OF = {
     "ExperimentConfig": "tenfold.config",
     "TenfoldError": "tenfold.errors",
     "build_model": "tenfold.models",
+    "evaluate": "tenfold.assessment",
     "list_models": "tenfold.models",
+    "load_bundle": "tenfold.bundle",
     "load_config": "tenfold.config",
     "load_dataset": "tenfold.data",
     "run_experiment": "tenfold.experiment",

@@ -23,6 +23,7 @@ from tenfold.errors import (
     TrialMemoryError,
     TrialStoppedError,
     TrialTimeoutError,
+    UsageError,
     WorkerDiedError,
 )
 from tenfold.records import FitUnit, TrialResult
@@ -57,6 +58,21 @@ class Executor(Protocol):
     def run(self, units: Sequence[FitUnit], fit: Fit) -> Iterator[tuple[TrialResult, ...]]:
         """Yield each unit's results as they come, in any order."""
         ...
+
+
+class NoExecutor:
+    """Runs nothing: an experiment of remembered trials alone."""
+
+    def run(self, units: Sequence[FitUnit], fit: Fit) -> Iterator[tuple[TrialResult, ...]]:  # noqa: ARG002
+        """Return nothing, or raise where a unit is not remembered.
+
+        Raises:
+            UsageError: There is something to run.
+        """
+        if units:
+            names = ", ".join(unit.name for unit in units)
+            raise UsageError(f"not trained yet with these settings: {names}; train it first")
+        return iter(())
 
 
 class LocalExecutor:

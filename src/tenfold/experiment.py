@@ -14,7 +14,14 @@ from pathlib import Path
 from tenfold.config import ExperimentConfig, Settings, load_settings
 from tenfold.data import Split, audit_split, open_sealed_test
 from tenfold.errors import TrackingError, TrialError
-from tenfold.evaluation import Leaderboard, Row, accuracy_of, build_leaderboard, choose_winner
+from tenfold.evaluation import (
+    Leaderboard,
+    Row,
+    accuracy_of,
+    build_leaderboard,
+    choose_best_of_each,
+    choose_winner,
+)
 from tenfold.executor import Executor, LocalExecutor
 from tenfold.fitting import open_split
 from tenfold.machine import usable_cores
@@ -120,8 +127,12 @@ def run_experiment(
         results = sweep.fit(trials)
         labels = split.labels[split.validation_rows]
         winner = choose_winner(results, labels, split.select)
+        best = choose_best_of_each(results, labels, split.select)
         _check_any(results, winner)
         refits = sweep.refit(_to_refit(config, split, results, winner))
+        runner.keep_graphs(
+            [*results, *refits], kept={*best.values(), *(refit.key for refit in refits)}
+        )
         observer.said("opening the sealed test and writing the report")
         test_labels = open_sealed_test(split, choices={"winner": winner, "refit": config.refit})
         leaderboard = build_leaderboard(
@@ -143,6 +154,7 @@ def run_experiment(
             results=(*results, *refits),
             test_labels=test_labels,
             created=datetime.now().astimezone(),
+            best=best,
         )
         folder = workspace.results(config.name)
         with workspace.locked("reports"):  # another process may report on the same trials
@@ -166,10 +178,11 @@ def resolve_config(config: ExperimentConfig, settings: Settings) -> ExperimentCo
         "precision": "float32",
     }
     if any(_uses_torch(entry.model) for entry in config.models):
-        from tenfold.models.torch.device import resolve_device, resolve_precision
+        from tenfold.models.torch.device import check_processes, resolve_device, resolve_precision
 
         asked = settings.device if config.device == "auto" else config.device
         device = resolve_device(asked)
+        check_processes(device, config.processes)
         precision = str(resolve_precision(device, config.precision)).removeprefix("torch.")
         updates |= {"device": device.type, "precision": precision}
     return config.model_copy(update=updates)
@@ -192,6 +205,7 @@ def _parent_run(
                 "device": config.device,
                 "precision": config.precision,
                 "threads": config.threads,
+                "processes": config.processes,
             },
             tags={"tenfold.fingerprint": fingerprint, "mlflow.note.content": config.description},
         )
@@ -211,7 +225,12 @@ def _uses_torch(model: str) -> bool:
 
 def _numerics(config: ExperimentConfig) -> Numerics:
     assert config.threads is not None, "the configuration is resolved"
-    return Numerics(device=config.device, precision=config.precision, threads=config.threads)
+    return Numerics(
+        device=config.device,
+        precision=config.precision,
+        threads=config.threads,
+        processes=config.processes,
+    )
 
 
 def _local_executor(config: ExperimentConfig) -> LocalExecutor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import logging
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -17,16 +18,21 @@ import numpy as np
 from tenfold._optional import require
 from tenfold.config import DatasetConfig
 from tenfold.data import Dataset, Round, Split, load_dataset, make_split
-from tenfold.errors import CorruptDataError, ModelInputError
+from tenfold.errors import CorruptDataError, ExportError, ModelInputError
+from tenfold.exporting import FitExport
 from tenfold.files import write_text
+from tenfold.graphs import FittedGraph
 from tenfold.models import Calibrator, build_model, fit_calibrator, model_bytes
-from tenfold.records import Floats, Numerics, Predictions, Trial
+from tenfold.records import Floats, Numerics, Predictions, Trial, Views
+
+logger = logging.getLogger(__name__)
 
 #: Raised when what a worker computes from a fit changes: older results are not reused then.
-FITTING_VERSION = 1
+FITTING_VERSION = 2
 
 OnEvent = Callable[[Mapping[str, Any]], None]
 _LEAST_SCORE = -1e6
+_MOST_LOOKED_AT = 10
 
 
 def open_split(config: DatasetConfig, data_dir: Path | None) -> tuple[Dataset, Split]:
@@ -84,7 +90,9 @@ def fit_unit(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]
     Args:
         payload: ``dataset`` (fields of `DatasetConfig`), ``data_dir``, ``fingerprint``,
             ``numerics``, ``trials`` (fields of `Trial`), ``keys``, ``bases`` (for refits, the
-            ``trial.json`` of the train fits), ``folder``.
+            ``trial.json`` of the train fits), ``folder``, ``checkpoints`` (the folder below which
+            each trial's trainings keep their state until they are done), ``graphs`` (the folder
+            below which each trial's graph is written).
         on_event: Is given ``{"key", "step", "steps", "metrics"}`` as the fits go on.
 
     Returns:
@@ -103,18 +111,26 @@ def fit_unit(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]
     bases = payload["bases"] or [None] * len(payload["trials"])
     for fields, key, base in zip(payload["trials"], payload["keys"], bases, strict=True):
         folder = Path(payload["folder"]) / key
-        task = _Task(Trial(**fields), split, numerics, functools.partial(_emit, on_event, key))
+        task = _Task(
+            Trial(**fields),
+            split,
+            numerics,
+            checkpoints=Path(payload["checkpoints"]) / key,
+            emit=functools.partial(_emit, on_event, key),
+        )
         with require("threadpoolctl").threadpool_limits(numerics.threads):
             outcome = task.refit(base) if base else task.train()
-        _write(folder, outcome)
+        _write(folder, Path(payload["graphs"]) / key, outcome)
         folders.append(str(folder))
     return {"folders": folders}
 
 
-def read_folder(folder: Path) -> tuple[dict[str, Any], Predictions]:
-    """Return a finished trial's record and predictions from its folder."""
+def read_folder(folder: Path) -> tuple[dict[str, Any], Predictions, Views | None]:
+    """Return a finished trial's record, predictions and, of some networks, views."""
     record = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
-    return record, Predictions.read(folder / "predictions.npz")
+    views = folder / "views.npz"
+    found = Views.read(views) if views.exists() else None
+    return record, Predictions.read(folder / "predictions.npz"), found
 
 
 @functools.lru_cache(maxsize=1)
@@ -132,6 +148,8 @@ def _emit(
 class _Outcome:
     record: Mapping[str, Any]
     predictions: Predictions
+    views: Views | None
+    graph: FittedGraph | None
 
 
 @dataclass(frozen=True)
@@ -141,6 +159,7 @@ class _Task:
     trial: Trial
     split: Split
     numerics: Numerics
+    checkpoints: Path
     emit: Callable[..., None]
 
     def train(self) -> _Outcome:
@@ -151,8 +170,8 @@ class _Task:
         chosen: list[Mapping[str, Any]] = []
         started = time.perf_counter()
         for number, part in enumerate(split.rounds, 1):
-            estimator = self._fitted(part.fit_rows, history, held=part)
-            fit_s = time.perf_counter() - started
+            estimator = self._fitted(part.fit_rows, history, name=f"round-{number}", held=part)
+            fit_s = time.perf_counter() - started + _earlier_s(estimator)
             scores.append(self._scores(estimator, split.images[part.held_rows]))
             chosen.append(dict(getattr(estimator, "chosen_", {})))
             if split.cross_validated:
@@ -160,8 +179,8 @@ class _Task:
         decided = _agreed(chosen)
         if split.cross_validated:
             started = time.perf_counter()
-            estimator = self._fitted(split.train, history, decided=decided)
-            fit_s = time.perf_counter() - started
+            estimator = self._fitted(split.train, history, name="final", decided=decided)
+            fit_s = time.perf_counter() - started + _earlier_s(estimator)
         raw = np.concatenate(scores)
         labels = split.labels[split.validation_rows]
         calibrator = None
@@ -171,9 +190,10 @@ class _Task:
         return self._outcome(
             estimator,
             fit_s=fit_s,
-            fit_rows=len(split.train),
+            fit_rows=split.train,
             chosen=decided,
             calibrator=calibrator,
+            limits=None,
             history=history,
             validation=raw,
         )
@@ -183,15 +203,16 @@ class _Task:
         rows = np.union1d(self.split.train, self.split.validation_rows)
         history: list[Mapping[str, float]] = []
         started = time.perf_counter()
-        estimator = self._fitted(rows, history, decided=base["chosen"])
-        fit_s = time.perf_counter() - started
+        estimator = self._fitted(rows, history, name="final", decided=base["chosen"])
+        fit_s = time.perf_counter() - started + _earlier_s(estimator)
         calibrator = Calibrator.from_dict(base["calibration"]) if base["calibration"] else None
         return self._outcome(
             estimator,
             fit_s=fit_s,
-            fit_rows=len(rows),
+            fit_rows=rows,
             chosen=base["chosen"],
             calibrator=calibrator,
+            limits=base["outlier"],
             history=history,
             validation=None,
         )
@@ -201,6 +222,7 @@ class _Task:
         rows: np.ndarray[Any, Any],
         history: list[Mapping[str, float]],
         *,
+        name: str,
         held: Round | None = None,
         decided: Mapping[str, Any] | None = None,
     ) -> Any:
@@ -213,9 +235,13 @@ class _Task:
             threads=numerics.threads,
             device=numerics.device,
             precision=numerics.precision,
+            processes=numerics.processes,
         )
         extra: dict[str, Any] = {}
-        if "on_epoch" in inspect.signature(estimator.fit).parameters:
+        taken = inspect.signature(estimator.fit).parameters
+        if "checkpoints" in taken:
+            extra["checkpoints"] = self.checkpoints / name
+        if "on_epoch" in taken:
             extra["on_epoch"] = self._on_epoch(history, estimator.epochs)
             if held is not None:
                 watched = held.held_rows
@@ -258,28 +284,47 @@ class _Task:
         estimator: Any,
         *,
         fit_s: float,
-        fit_rows: int,
+        fit_rows: np.ndarray[Any, Any],
         chosen: Mapping[str, Any],
         calibrator: Calibrator | None,
+        limits: Mapping[str, Any] | None,
         history: list[Mapping[str, float]],
         validation: Floats | None,
     ) -> _Outcome:
+        def probabilities(images: np.ndarray[Any, Any]) -> Floats:
+            scores = self._scores(estimator, images)
+            return scores if calibrator is None else calibrator.probabilities(scores)
+
         images = self.split.test.images
         started = time.perf_counter()
-        test = self._scores(estimator, images)
-        if calibrator is not None:
-            test = calibrator.probabilities(test)
+        test = probabilities(images)
         predict_s = time.perf_counter() - started
+        fit = FitExport(
+            estimator, self.split, fit_rows, calibrator, validation, limits, probabilities
+        )
+        graph, outlier, error = _exported(fit)
         record = {
             "fit_s": fit_s,
             "predict_us_per_image": 1e6 * predict_s / len(images),
-            "model_bytes": model_bytes(estimator),
-            "fit_rows": fit_rows,
+            "model_bytes": len(graph.model) if graph else model_bytes(estimator),
+            "fit_rows": len(fit_rows),
             "chosen": dict(chosen),
             "calibration": calibrator.to_dict() if calibrator else None,
             "history": list(history),
+            "outlier": outlier,
+            "export_error": error,
         }
-        return _Outcome(record, Predictions(validation, test))
+        return _Outcome(record, Predictions(validation, test), self._views(estimator), graph)
+
+    def _views(self, estimator: Any) -> Views | None:
+        """Return what a network shows of itself, on the first validation image of each class."""
+        if not hasattr(estimator, "look_inside"):
+            return None
+        held = np.unique(self.split.validation_rows)
+        _, first = np.unique(self.split.labels[held], return_index=True)
+        rows = held[first[:_MOST_LOOKED_AT]]
+        found = estimator.look_inside(self.split.images[rows])
+        return Views(rows, **found) if found else None
 
 
 def _gives_margins(estimator: Any) -> bool:
@@ -289,11 +334,33 @@ def _gives_margins(estimator: Any) -> bool:
     )
 
 
+def _earlier_s(estimator: Any) -> float:
+    """Return the seconds of a fit that were done before it was taken up again."""
+    return float(getattr(estimator, "resumed_s_", 0.0))
+
+
 def _agreed(chosen: list[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the median of what the rounds chose, for example of their epochs."""
     return {name: statistics.median_low([choice[name] for choice in chosen]) for name in chosen[0]}
 
 
-def _write(folder: Path, outcome: _Outcome) -> None:
+def _exported(
+    fit: FitExport,
+) -> tuple[FittedGraph | None, Mapping[str, Any] | None, str | None]:
+    """Return a fit's graph, how it tells outliers, and why it has no graph."""
+    try:
+        return *fit.make(), None
+    # A graph that cannot be made must not cost the fit; the report tells why.
+    except Exception as error:
+        logger.info("no graph of %r", fit.estimator, exc_info=True)
+        name = "" if isinstance(error, ExportError) else f"{type(error).__name__}: "
+        return None, None, f"{name}{error}".splitlines()[0]
+
+
+def _write(folder: Path, graphs: Path, outcome: _Outcome) -> None:
+    if outcome.graph is not None:
+        outcome.graph.write(graphs)
     outcome.predictions.write(folder / "predictions.npz")
+    if outcome.views is not None:
+        outcome.views.write(folder / "views.npz")
     write_text(folder / "trial.json", json.dumps(outcome.record, indent=1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from tenfold.data import Audit, Dataset, Split
 from tenfold.evaluation import (
     EVALUATION_VERSION,
     TARGETS,
+    Inside,
     Leaderboard,
     ReportInput,
     Row,
@@ -46,6 +47,7 @@ class Outcome:
         results: The trials behind them.
         test_labels: ``(n_test,)`` class indices, opened.
         created: When the experiment ended.
+        best: For each model the key of its best trial.
     """
 
     config: ExperimentConfig
@@ -56,13 +58,16 @@ class Outcome:
     results: Sequence[TrialResult]
     test_labels: np.ndarray[Any, Any]
     created: datetime
+    best: Mapping[str, str]
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a reader of the numbers must know, one sentence each."""
         partial = [row for row in self.leaderboard.rows if row.status == "partly failed"]
         told = tuple(f"{row.name}: a part failed: {row.error}" for row in partial)
-        return (*self.audit.warnings, *told)
+        without = {r.trial.title: r.export_error for r in self.results if r.export_error}
+        unexported = tuple(f"{title} has no graph: {why}" for title, why in without.items())
+        return (*self.audit.warnings, *told, *unexported)
 
 
 def write_results(outcome: Outcome, folder: Path) -> None:
@@ -90,11 +95,16 @@ def track_results(outcome: Outcome, folder: Path, tracker: Tracker, parent: str)
         TrackingError: The tracker cannot be written.
     """
     rows = {row.run_id: row for row in outcome.leaderboard.rows if row.scores is not None}
+    by_key = {result.key: result for result in outcome.results}
+    content = _report_input(outcome)
     for run_id in tracker.unreported(list(rows)):
         with tempfile.TemporaryDirectory(prefix="tenfold-") as temporary:
-            pictures = draw_row(rows[run_id], outcome.split.class_names)
+            row = rows[run_id]
+            predictions = by_key[row.test_key].predictions
+            assert predictions is not None, "a row with scores has predictions"
+            pictures = draw_row(row, content, predictions.test)
             files = save_figures(pictures, Path(temporary))
-            tracker.report(run_id, _metrics(rows[run_id]), files)
+            tracker.report(run_id, _metrics(row), files)
     winner = outcome.leaderboard.winner
     written = [folder / name for name in ("results.csv", "results.json", "report.html")]
     tracker.end(parent, _metrics(winner) if winner else {}, written)
@@ -147,7 +157,19 @@ def _report_input(outcome: Outcome) -> ReportInput:
         calibrate_labels=labels[split.calibrate],
         calibrate_probabilities=None if validation is None else validation[split.calibrate],
         targets=_targets(config),
+        insides=_insides(outcome),
     )
+
+
+def _insides(outcome: Outcome) -> dict[str, Inside]:
+    """Return what networks show of themselves, by the key of their fit."""
+    images, labels = outcome.split.images, outcome.split.labels
+    views = {result.key: result.views for result in outcome.results}
+    return {
+        key: Inside(found, images[found.rows], labels[found.rows])
+        for key, found in views.items()
+        if found is not None
+    }
 
 
 def _targets(config: ExperimentConfig) -> Sequence[tuple[str, float]]:
@@ -162,6 +184,7 @@ def _facts(outcome: Outcome, content: ReportInput) -> dict[str, Any]:
         "dataset": dict(content.dataset),
         "fingerprint": content.fingerprint,
         "split": content.split,
+        "best": dict(outcome.best),
         "warnings": list(outcome.warnings),
         "config": outcome.config.model_dump(mode="json"),
         "environment": dict(content.environment),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from tenfold.errors import TrackingError, TrialError, TrialStoppedError, TrialTi
 from tenfold.executor import Caller, Event
 from tenfold.files import write_text
 from tenfold.fitting import read_folder
-from tenfold.records import FitUnit, Predictions, Trial, TrialResult
+from tenfold.records import FitUnit, Predictions, Trial, TrialResult, Views
 from tenfold.tracking import Tracker
 from tenfold.workspace import Workspace
 
@@ -112,8 +112,25 @@ class UnitRunner:
     def read(self, trial: Trial, key: str, run_id: str) -> TrialResult:
         """Return the result of a trial that is finished already."""
         with self.tracker.folder(run_id) as folder:
-            record, predictions = read_folder(folder)
-        return self._result(trial, key, run_id, record, predictions, reused=True)
+            found = read_folder(folder)
+        return self._result(trial, key, run_id, *found, reused=True)
+
+    def keep_graphs(self, results: Iterable[TrialResult], kept: Container[str]) -> None:
+        """Keep the graphs of some trials with their runs, and drop those of the others.
+
+        Args:
+            results: Every trial of the experiment.
+            kept: The keys of those whose graphs stay.
+
+        Raises:
+            TrackingError: A graph cannot be kept.
+        """
+        with self.workspace.locked("graphs"):  # another process may have the same trials
+            for result in results:
+                folder = self.workspace.graphs / result.key
+                if result.status == "finished" and result.key in kept and folder.is_dir():
+                    self.tracker.attach(result.run_id, sorted(folder.iterdir()))
+                shutil.rmtree(folder, ignore_errors=True)
 
     def forget(self, key: str) -> None:
         """Run a trial again although it was finished in this workspace."""
@@ -126,6 +143,10 @@ class UnitRunner:
     def _told(self, unit: FitUnit, results: tuple[TrialResult, ...]) -> tuple[TrialResult, ...]:
         self.observer.ended(unit, results)
         return results
+
+    def _drop_checkpoints(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            shutil.rmtree(self.workspace.checkpoints / key, ignore_errors=True)
 
     def _marker(self, key: str) -> Path:
         """Return the file that names the run of a trial finished in this workspace.
@@ -143,6 +164,8 @@ class UnitRunner:
     def _run(self, unit: FitUnit, caller: Caller) -> tuple[TrialResult, ...]:
         folder = self.workspace.jobs / unit.keys[0]
         shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
+        if self.fresh:
+            self._drop_checkpoints(unit.keys)
         run_ids = [
             self.tracker.start(trial, key, parent=self.parent) for trial, key in self._pairs(unit)
         ]
@@ -188,6 +211,8 @@ class UnitRunner:
             "numerics": asdict(unit.numerics),
             "bases": [self.records[base] for base in unit.bases],
             "folder": str(folder),
+            "checkpoints": str(self.workspace.checkpoints),
+            "graphs": str(self.workspace.graphs),
         }
         memory = self.memory_limit_bytes
         try:
@@ -208,13 +233,14 @@ class UnitRunner:
             raise
 
     def _remember(self, trial: Trial, key: str, run_id: str, folder: Path) -> TrialResult:
-        record, predictions = read_folder(folder)
+        record, predictions, views = read_folder(folder)
         metrics = {name: record[name] for name in ("fit_s", "predict_us_per_image", "model_bytes")}
         if predictions.validation is not None:
             metrics |= self.validation_metrics(predictions)
         self.tracker.finish(run_id, folder, metrics)
         write_text(self._marker(key), run_id)
-        return self._result(trial, key, run_id, record, predictions)
+        self._drop_checkpoints([key])
+        return self._result(trial, key, run_id, record, predictions, views)
 
     def _result(
         self,
@@ -223,6 +249,7 @@ class UnitRunner:
         run_id: str,
         record: Mapping[str, Any],
         predictions: Predictions,
+        views: Views | None,
         *,
         reused: bool = False,
     ) -> TrialResult:
@@ -234,6 +261,7 @@ class UnitRunner:
             status="finished",
             run_id=run_id,
             predictions=predictions,
+            views=views,
             reused=reused,
             **{**record, "history": tuple(record["history"])},
         )

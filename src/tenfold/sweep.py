@@ -50,7 +50,7 @@ class Sweep:
     def _unit(self, trial: Trial, *, base: str | None = None) -> FitUnit:
         numerics = self.numerics
         if ":" in trial.model or get_spec(trial.model).runs_on == "cpu":
-            numerics = replace(numerics, device="cpu", precision="float32")
+            numerics = replace(numerics, device="cpu", precision="float32", processes=1)
         key = trial_key(
             trial,
             fingerprint=self.fingerprint,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -15,7 +16,7 @@ from typing import Any, Literal, Protocol
 from urllib.parse import unquote, urlparse
 
 from tenfold._optional import require
-from tenfold.errors import TrackingError
+from tenfold.errors import SettingError, TrackingError
 from tenfold.records import Trial, canonical_json
 from tenfold.workspace import Workspace
 
@@ -62,6 +63,10 @@ class Tracker(Protocol):
 
     def folder(self, run_id: str) -> AbstractContextManager[Path]:
         """Give the folder with a finished trial's files, for as long as the block lasts."""
+        ...
+
+    def attach(self, run_id: str, files: Sequence[Path]) -> None:
+        """Add files to those of a finished trial; one of the same name is replaced."""
         ...
 
     def unreported(self, run_ids: Sequence[str]) -> Sequence[str]:
@@ -121,6 +126,11 @@ class NullTracker:
         """Give the trial's folder."""
         yield Path(self._folder.name) / run_id
 
+    def attach(self, run_id: str, files: Sequence[Path]) -> None:
+        """Keep more files until this tracker goes."""
+        for path in files:
+            shutil.copy(path, Path(self._folder.name) / run_id)
+
     def unreported(self, run_ids: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
         """Return nothing: a report has no place to go."""
         return ()
@@ -137,13 +147,16 @@ class MlflowTracker:
 
     Args:
         workspace: Holds the database, the artifacts and the locks.
-        experiment: Name of the MLflow experiment; made when first used. None: MLflow's default.
+        experiment: Name of the MLflow experiment, unless `MLFLOW_EXPERIMENT_NAME` gives another;
+            made when first used. None: MLflow's default.
 
     Raises:
+        SettingError: `MLFLOW_EXPERIMENT_NAME` holds what cannot name a folder.
         TrackingError: The store cannot be reached or made.
     """
 
     def __init__(self, workspace: Workspace, experiment: str | None) -> None:
+        experiment = experiment and _experiment_name(experiment)
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         self._workspace = workspace
@@ -228,6 +241,12 @@ class MlflowTracker:
             with _translated(self.uri):
                 self._client.download_artifacts(run_id, "", folder)
             yield Path(folder)
+
+    def attach(self, run_id: str, files: Sequence[Path]) -> None:
+        """Add files to those of a finished trial; one of the same name is replaced."""
+        with _translated(self.uri):
+            for path in files:
+                self._client.log_artifact(run_id, str(path))
 
     def unreported(self, run_ids: Sequence[str]) -> Sequence[str]:
         """Return those of the runs to which no report was added yet."""
@@ -323,6 +342,17 @@ class MlflowTracker:
         with _translated(self.uri):
             for start in range(0, len(pending), 1000):
                 self._client.log_batch(run_id, metrics=pending[start : start + 1000])
+
+
+def _experiment_name(default: str) -> str:
+    """Return what MLflow calls the experiment; it names the folder of its artifacts, too."""
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or default
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,127}", name):
+        raise SettingError(
+            f"MLFLOW_EXPERIMENT_NAME is {name!r}: allowed are up to 128 letters, digits, spaces, "
+            "'.', '_' and '-', a letter or digit first"
+        )
+    return name
 
 
 @contextmanager

@@ -2,11 +2,14 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tenfold import load_bundle
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--set", "dataset.cv_repeats=1", "--set", "dataset.cv_folds=2"]
@@ -56,6 +59,38 @@ def test_train_takes_the_parameters_of_the_model_as_options(tenfold, workspace):
     assert row["params"]["weights"] == "distance"
 
 
+def test_skip_training_reports_on_what_is_trained_and_trains_nothing(tenfold, workspace, tmp_path):
+    command = ("train", "--model", "sgd", *SMALL)
+    missing = tenfold(*command, "--skip-training")
+    assert missing.returncode == 2
+    assert "not trained yet with these settings: SGD" in missing.stderr
+    assert tenfold(*command).returncode == 0
+    done = tenfold(*command, "--skip_training", "--visualize", "--model_dir", "models")
+    assert done.returncode == 0, done.stderr
+    assert f"model: {Path('models', 'sgd-digits.zip')}" in done.stdout
+    assert load_bundle(tmp_path / "models" / "sgd-digits.zip").info.model == "sgd"
+    assert "1 found finished and not run again" in done.stderr
+    pictures = [line for line in done.stdout.splitlines() if line.startswith("picture: ")]
+    assert pictures
+    assert all(Path(line.removeprefix("picture: ")).is_file() for line in pictures)
+
+
+def test_train_writes_to_the_mlflow_store_and_experiment_that_the_options_name(
+    tenfold, workspace, tmp_path
+):
+    uri = f"sqlite:///{workspace.home / 'mlflow.db'}"
+    done = tenfold(
+        *("train", "--model", "sgd", "--mlflow-tracking-uri", uri),
+        *("--mlflow_experiment_name", "MNIST_Training", *SMALL),
+        TENFOLD_HOME=str(tmp_path / "elsewhere"),
+    )
+    assert done.returncode == 0, done.stderr
+    with sqlite3.connect(workspace.home / "mlflow.db") as store:
+        names = {name for (name,) in store.execute("SELECT name FROM experiments")}
+    assert "MNIST_Training" in names
+    assert not (tmp_path / "elsewhere" / "mlflow.db").exists()
+
+
 def test_a_failed_trial_is_exit_code_one(tenfold, workspace, tmp_path):
     (tmp_path / "mine.py").write_text(
         "from sklearn.base import BaseEstimator\n"
@@ -80,9 +115,15 @@ def test_a_failed_trial_is_exit_code_one(tenfold, workspace, tmp_path):
         (["train", "--model", "knn", "--n-neighbours", "3"], "Did you mean 'n_neighbors'?"),
         (["train", "--model", "knn", "--n-neighbors"], "needs a value"),
         (["train", "a.yaml", "b.yaml"], "give one file"),
+        (["train", "--model", "sgd", "--skip-training", "--fresh"], "exclude each other"),
+        (["train", "--model", "sgd", "--mlflow-experiment-name", "../up"], "'../up': allowed are"),
         (["train", "a.yaml", "--C", "3"], "go with --model"),
         (["train", str(ROOT / "experiments" / "quickstart.yaml")], "use: tenfold compare"),
         (["ui"], "run `tenfold compare` first"),
+        (["predict", "x.png", "--model", "none"], "there is no bundle none; give its folder"),
+        (["predict", "x.png"], "Missing option '--model'"),
+        (["evaluate", "--dataset", "digits", "--model", "none"], "there is no bundle"),
+        (["models", "export", "none", "--out", "out"], "run `tenfold compare` first"),
         (["nonsense"], "No such command"),
     ],
 )
@@ -119,6 +160,6 @@ def test_doctor_says_what_was_found(tenfold):
 def test_version_and_help(tenfold):
     assert tenfold("--version").stdout == "tenfold 0.1.0\n"
     shown = tenfold("--help").stdout
-    for command in ("compare", "train", "data", "ui", "doctor"):
+    for command in ("compare", "train", "evaluate", "predict", "models", "data", "ui", "doctor"):
         assert command in shown
     assert "--set" in tenfold("compare", "--help").stdout

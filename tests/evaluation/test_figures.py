@@ -1,10 +1,12 @@
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 
-from tenfold.evaluation import draw_figures, save_figures
-from tenfold.evaluation.figures import draw_row
+from tenfold.evaluation import Inside, draw_figures, draw_row, save_figures
+from tenfold.evaluation.content import list_shown
+from tenfold.records import Views
 
 HISTORY = ({"train_loss": 2.0, "validation_accuracy": 0.5}, {"train_loss": 1.0})
 
@@ -25,6 +27,7 @@ def test_many_classes_get_every_figure_but_the_curves(lab):
         "learning-accuracy.svg",
         "class-balance.svg",
         "samples.png",
+        "predictions.png",
         "mistakes.png",
     ]
     assert all(picture.alt and picture.title for picture in found)
@@ -69,18 +72,112 @@ def test_figures_are_saved_under_their_names(lab, tmp_path):
             assert path.read_bytes().startswith(b"\x89PNG")
 
 
+def test_figures_of_an_earlier_run_go_and_other_files_stay(lab, tmp_path):
+    flawed = lab.finished("ViT", skill=1)
+    report = lab.report([flawed], insides={flawed.key: make_inside(lab)})
+    (tmp_path / "my-own.png").touch()
+    before = set(save_figures(draw_figures(report), tmp_path))
+    now = save_figures(draw_figures(lab.report([lab.finished("A", skill=40)])), tmp_path)
+    gone = {path.name for path in before - set(now)}
+    assert gone == {"filters-vit.svg", "attention-vit.svg", "mistakes.png"}
+    assert set(tmp_path.iterdir()) == {*now, tmp_path / "my-own.png"}
+
+
+def test_no_figure_has_a_name_that_would_stay(lab, two_class_lab, tmp_path):
+    winner = lab.finished("ViT", skill=1, history=HISTORY)
+    two = two_class_lab.report([two_class_lab.finished("A", skill=1)])
+    insides = {winner.key: make_inside(lab)}
+    for report in (lab.report([winner], insides=insides), two):
+        save_figures(draw_figures(report), tmp_path)
+        assert list(tmp_path.iterdir())
+        save_figures((), tmp_path)
+        assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("history", [(), HISTORY])
 def test_a_row_has_figures_of_its_own(lab, history):
-    board = lab.board([lab.finished("A", skill=1, history=history), lab.failed("B")])
-    finished, failed = board.rows
+    report = lab.report([lab.finished("A", skill=1, history=history), lab.failed("B")])
+    finished, failed = report.leaderboard.rows
     expected = ["confusion.svg"]
     if history:
         expected += ["learning-loss.svg", "learning-accuracy.svg"]
-    assert names(draw_row(finished, lab.class_names)) == expected
-    assert draw_row(failed, lab.class_names) == ()
+    assert names(draw_row(finished, report)) == expected
+    predicted = report.test_probabilities
+    assert names(draw_row(finished, report, predicted)) == [*expected, "predictions.png"]
+    assert draw_row(failed, report, predicted) == ()
 
 
 def test_mistakes_of_one_class_alone_draw_no_curves(two_class_lab):
     two_class_lab.test_labels = np.zeros(120, dtype=int)
     found = draw_figures(two_class_lab.report([two_class_lab.finished("A", skill=1)]))
     assert "roc.svg" not in names(found)
+
+
+def make_inside(lab, *, filters=True, attention=True):
+    rows = np.arange(3)
+    views = Views(
+        rows,
+        np.linspace(-1, 1, 5 * 9).reshape(5, 3, 3) if filters else None,
+        n_filters=5 if filters else 0,
+        attention=np.full((3, 2, 1, 2), 0.5) if attention else None,
+        rollout=np.full((3, 1, 2), 0.5) if attention else None,
+        patch_size=2 if attention else 0,
+    )
+    return Inside(views, lab.test_images[rows], lab.test_labels[rows])
+
+
+def test_the_best_network_of_each_model_shows_what_is_inside(lab):
+    results = [
+        lab.finished("Net", skill=1, label="poor"),
+        lab.finished("Net", skill=3, label="good"),
+        lab.finished("ViT 2", skill=2),
+        lab.finished("KNN", skill=2),
+    ]
+    inside, look = make_inside(lab, attention=False), make_inside(lab)
+    insides = {results[0].key: inside, results[1].key: inside, results[2].key: look}
+    found = draw_figures(lab.report(results, insides=insides))
+    shown = [picture for picture in found if picture.name.startswith(("filters", "attention"))]
+    assert [picture.name for picture in shown] == [
+        "filters-net",
+        "filters-vit-2",
+        "attention-vit-2",
+    ]
+    assert "good" in shown[0].title
+    assert "5 filters of 3 × 3 pixels" in shown[0].alt
+    assert "2 heads" in shown[2].alt
+
+
+def test_what_a_row_has_inside_is_among_its_figures(lab):
+    result = lab.finished("ViT", skill=1)
+    report = lab.report([result], insides={result.key: make_inside(lab, filters=False)})
+    assert names(draw_row(report.leaderboard.rows[0], report)) == ["confusion.svg", "attention.svg"]
+
+
+def test_filters_left_out_are_counted(lab):
+    result = lab.finished("Net", skill=1)
+    inside = make_inside(lab, attention=False)
+    inside = replace(inside, views=replace(inside.views, n_filters=512))
+    report = lab.report([result], insides={result.key: inside})
+    (picture,) = draw_row(report.leaderboard.rows[0], report)[1:]
+    assert picture.title == "First-layer filters of Net (5 of 512)"
+
+
+def test_the_winner_learns_on_the_chart_even_where_six_others_test_better(lab):
+    results = [lab.finished(f"Net {i}", skill=0.5 + 0.3 * i, history=HISTORY) for i in range(8)]
+    report = lab.report(results)
+    report = replace(report, leaderboard=replace(report.leaderboard, winner_key=results[0].key))
+    loss = next(p for p in draw_figures(report) if p.name == "learning-loss")
+    assert loss.alt.startswith("Loss per epoch of Net 0, ")
+    assert loss.alt.count("Net") == 6
+
+
+def test_a_sheet_says_how_many_predictions_are_wrong(lab):
+    report = lab.report([lab.finished("A", skill=1)])
+    sheet = next(p for p in draw_figures(report) if p.name == "predictions")
+    shown = list_shown(*report.predicted)
+    wrong = sum(not verdict.is_right for verdict in shown)
+    assert len(shown) == 39
+    assert f"39 test images, their classes and what A took them for; the {wrong} wrong" in sheet.alt
+    flawless = lab.report([lab.finished("A", skill=40)])
+    sheet = next(p for p in draw_figures(flawless) if p.name == "predictions")
+    assert sheet.alt.endswith("all of them are right")

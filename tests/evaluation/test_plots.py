@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -94,6 +96,84 @@ def test_learning_curves_of_training_alone_are_named_and_number_their_steps():
     (line,) = axes.get_lines()
     assert line.get_xdata()[-1] == 40
     assert texts(axes.get_legend().get_texts()) == ["Net"]
+
+
+def test_training_is_dotted_and_validation_solid():
+    steps = [{"train_loss": 1 / e, "val_loss": 1.2 / e} for e in range(1, 5)]
+    axes = plots.plot_learning_curves({"Net": steps}, "loss")
+    styles = {line.get_linestyle(): line.get_ydata()[0] for line in axes.get_lines()}
+    assert styles == {":": 1.0, "-": 1.2}
+
+
+def test_high_accuracies_are_given_room_and_none_is_lost():
+    steps = [
+        {"train_accuracy": t, "val_accuracy": v}
+        for t, v in ((0.5, 0.6), (0.97, 0.96), (0.999, 0.98), (1.0, 0.99))
+    ]
+    axes = plots.plot_learning_curves({"Net": steps}, "accuracy")
+    place = axes.transData.transform
+    heights = [place((1, value))[1] for value in (0.8, 0.9, 0.98, 1.0)]
+    assert heights[2] - heights[1] > 2 * (heights[1] - heights[0])
+    assert heights[3] > heights[2]
+    low, high = axes.get_ylim()
+    assert low < 0.5
+    assert high > 1
+    axes.figure.draw_without_rendering()
+    for position, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True):
+        assert float(label.get_text().rstrip(" %")) == pytest.approx(100 * position)
+
+
+@pytest.mark.parametrize("values", [(0.1, 0.2), (1.0, 1.0), (0.0, 0.0), (0.95, 0.95)])
+def test_any_accuracies_are_drawn(values):
+    axes = plots.plot_learning_curves({"Net": [{"accuracy": v} for v in values]}, "accuracy")
+    axes.figure.draw_without_rendering()
+    low, high = axes.get_ylim()
+    assert low < min(values) <= max(values) < high
+
+
+@pytest.mark.parametrize(
+    ("losses", "scale"),
+    [
+        ((2.0, 0.01), "log"),
+        ((2.0, 1.0), "linear"),
+        ((2.0, 0.0), "linear"),
+        ((2.0, np.nan), "linear"),
+    ],
+)
+def test_losses_of_many_sizes_are_drawn_on_a_logarithmic_axis(losses, scale):
+    axes = plots.plot_learning_curves({"Net": [{"loss": loss} for loss in losses]}, "loss")
+    axes.figure.draw_without_rendering()
+    assert axes.get_yscale() == scale
+
+
+def test_six_long_names_fit_below_the_curves():
+    steps = [{"train_loss": 1.0}, {"train_loss": 0.5}]
+    names = [f"Network {i} hidden_layers=({i}, 128)" for i in range(18)]
+    axes = plots.plot_learning_curves(dict.fromkeys(names, steps), "loss")
+    assert len(axes.get_lines()) == 6
+    axes.figure.draw_without_rendering()
+    figure, legend = axes.figure.bbox, axes.get_legend().get_window_extent()
+    assert figure.x0 <= legend.x0
+    assert legend.x1 <= figure.x1
+    assert figure.y0 <= legend.y0
+    assert legend.y1 < axes.get_window_extent().y0
+
+
+def test_fit_times_over_many_decades_have_room_for_their_labels(lab):
+    results = [
+        lab.finished("A", skill=1, fit_s=0.001),
+        lab.finished("B", skill=1, fit_s=1000.0),
+    ]
+    axes = plots.plot_accuracy_against_time(lab.board(results))
+    axes.figure.draw_without_rendering()
+    low, high = axes.get_xlim()
+    boxes = [
+        label.get_window_extent()
+        for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+        if low <= tick <= high
+    ]
+    assert len(boxes) >= 4
+    assert not any(a.overlaps(b) for a, b in pairwise(boxes))
 
 
 def test_learning_curves_of_nothing_are_empty():

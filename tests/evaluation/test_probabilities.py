@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import log_loss
 
 from tenfold.errors import ScoreInputError
-from tenfold.evaluation import list_mistakes, measure_reliability
+from tenfold.evaluation import list_mistakes, list_verdicts, measure_reliability
 from tenfold.evaluation.probabilities import (
     SMALLEST,
     calibration_error_interval,
@@ -124,3 +124,13 @@ def test_probabilities_are_made_to_add_up():
 def test_what_cannot_be_scored_is_refused_with_the_reason(labels, given, told):
     with pytest.raises(ScoreInputError, match=told):
         check_scored(labels, given, n_classes=len(np.asarray(given)[0]) if len(given) else 2)
+
+
+def test_verdicts_say_what_each_image_was_taken_for_in_the_order_asked():
+    probabilities = np.array([[0.9, 0.1], [0.25, 0.75], [0.5, 0.5]])
+    first, second = list_verdicts(np.array([0, 0, 1]), probabilities, np.array([1, 0]))
+    assert (first.index, first.true, first.predicted, first.probability) == (1, 0, 1, 0.75)
+    assert not first.is_right
+    assert second.is_right
+    (tied,) = list_verdicts(np.array([0, 0, 1]), probabilities, np.array([2]))
+    assert tied.predicted == 0

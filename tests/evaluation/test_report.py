@@ -1,12 +1,14 @@
 import re
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
-from tenfold.evaluation import draw_figures, render
-from tenfold.evaluation.content import TARGETS, choose_thresholds
+from tenfold.evaluation import Inside, draw_figures, render
+from tenfold.evaluation.content import TARGETS, choose_thresholds, list_shown
+from tenfold.records import Views
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -145,8 +147,6 @@ def test_warnings_are_shown_only_when_there_are_any(lab, results):
 
 
 def test_a_row_that_beats_the_winner_on_the_test_is_pointed_out(lab):
-    from dataclasses import replace
-
     from tenfold.records import Predictions
 
     good, poor = lab.finished("Good", skill=2.5), lab.finished("Poor", skill=1)
@@ -169,11 +169,47 @@ def test_repeats_and_refits_are_explained(lab):
 
 
 def test_cross_validation_is_told_from_hold_out(lab, results):
-    from dataclasses import replace
-
     report = lab.report(results)
     report = replace(report, leaderboard=replace(report.leaderboard, cross_validated=True))
     assert "each predicted by fits that had not seen it" in read(report)
+
+
+def test_predictions_are_shown_with_their_probability_and_wrong_ones_marked(lab):
+    report = lab.report([lab.finished("A", skill=1)])
+    page = Page(render(report, figures=()))
+    shown = list_shown(*report.predicted)
+    wrong = [verdict for verdict in shown if not verdict.is_right]
+    assert 0 < len(wrong) < len(shown)
+    mistakes = min(30, sum(np.argmax(report.test_probabilities, 1) != report.test_labels))
+    marked = [attrs for attrs in page.all("li") if attrs.get("class") == "wrong"]
+    assert len(marked) == len(wrong) + mistakes
+    alts = [attrs["alt"] for attrs in page.all("img")]
+    names = lab.class_names
+    for found in shown:
+        rightly = "rightly " if found.is_right else ""
+        alt = f"Test image {found.index}, truly {names[found.true]}, "
+        assert alt + f"{rightly}taken for {names[found.predicted]}" in alts
+    assert f"{100 * shown[0].probability:.1f} %" in page.words
+
+
+def test_what_networks_show_of_themselves_has_a_section_that_explains_it(lab):
+    results = [lab.finished("Net", skill=1), lab.finished("ViT", skill=2)]
+    rows = np.arange(2)
+    maps = np.array([[[[0.75, 0.25]]], [[[0.25, 0.75]]]])
+    filters = Views(rows, np.ones((4, 3, 3)), n_filters=4)
+    attention = Views(rows, attention=maps, rollout=maps[:, 0], patch_size=2)
+    images, labels = lab.test_images[:2], lab.test_labels[:2]
+    insides = {
+        results[0].key: Inside(filters, images, labels),
+        results[1].key: Inside(attention, images, labels),
+    }
+    page = Page(render(lab.report(results, insides=insides)))
+    assert {"href": "#networks"} in page.all("a")
+    for text in ("First-layer filters of Net", "Attention of ViT", "Abnar and Zuidema"):
+        assert text in page.words
+    only = Page(render(lab.report(results, insides={results[0].key: insides[results[0].key]})))
+    assert "Abnar" not in only.words
+    assert "Inside the networks" not in read(lab.report(results))
 
 
 def test_without_a_winner_the_page_says_so(lab):
@@ -247,3 +283,12 @@ def test_eighteen_rows_are_rendered_quickly_and_small(lab):
     text = render(report)
     assert time.process_time() - started < 6
     assert len(text.encode()) < 1_000_000
+
+
+def test_learning_without_validation_rows_says_why_there_is_one_curve(lab, results):
+    report = lab.report(results)
+    page = Page(render(report))
+    assert "What the fits on the training images reported" in page.words
+    board = replace(report.leaderboard, cross_validated=True)
+    words = Page(render(replace(report, leaderboard=board))).words
+    assert "all development images, which leave none to validate on" in words

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
 from tenfold.errors import ScoreInputError
-from tenfold.evaluation import RANKINGS, accuracy_of, choose_winner
+from tenfold.evaluation import RANKINGS, accuracy_of, choose_best_of_each, choose_winner
 from tenfold.evaluation.probabilities import check_scored
 from tenfold.records import Predictions
 
@@ -92,3 +92,17 @@ def test_an_unknown_ranking_is_refused_with_the_nearest(lab):
 
 def test_accuracy_takes_the_first_of_a_tie():
     assert accuracy_of([0, 1], np.array([[0.5, 0.5], [0.5, 0.5]])) == 0.5
+
+
+def test_the_best_of_each_model_is_chosen_as_the_winner_is(lab):
+    def of_model(model, title, skill):
+        result = lab.finished(title, skill=skill)
+        trial = replace(result.trial, model=model, params={"skill": skill})
+        return replace(result, trial=trial)
+
+    poor, good = of_model("knn", "Poor", 0.5), of_model("knn", "Good", 4)
+    other, failed = of_model("svm", "Other", 1), lab.failed("Failed")
+    results = [poor, good, other, failed]
+    best = choose_best_of_each(results, lab.validation_labels, lab.select)
+    assert best == {"knn": good.key, "svm": other.key}
+    assert choose(lab, results) == good.key

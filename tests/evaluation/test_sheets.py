@@ -43,3 +43,26 @@ def test_samples_show_every_class_alike():
     assert pick_samples(labels, n_classes=3, per_class=2).tolist() == [1, 2, 3, 6, 0, 5]
     assert pick_samples(labels, n_classes=3, limit=3).tolist() == [1, 3, 0]
     assert pick_samples(labels, n_classes=3, limit=2).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (8, 64), (64, 8), (100, 90)])
+@pytest.mark.parametrize("caption", ["3 → 5\n99.0 %", "T-shirt/top\n→ Ankle boot\n87.3 %"])
+def test_captions_touch_neither_each_other_nor_an_image(shape, caption):
+    images = np.zeros((23, shape[0] * shape[1]), dtype=np.uint8)
+    with chart_style():
+        axes = plot_sheet(images, shape, [caption] * 23)
+        axes.figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in axes.texts]
+        boxes += [image.get_window_extent() for image in axes.get_images()]
+    assert len(boxes) == 46
+    for at, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:at])
+
+
+def test_marked_images_are_framed_and_their_captions_coloured():
+    images = np.zeros((3, 6), dtype=np.uint8)
+    with chart_style():
+        axes = plot_sheet(images, (2, 3), ["a", "b", "c"], marked=[1])
+    assert len(axes.patches) == 1
+    colours = [text.get_color() for text in axes.texts]
+    assert colours[0] == colours[2] != colours[1]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tenfold.cli import compare, data, system
+from tenfold.cli import answers, compare, data, models, system, train
 from tenfold.errors import TenfoldError
 
 app = typer.Typer(
@@ -24,8 +24,11 @@ app = typer.Typer(
 )
 app.command("compare")(compare.compare)
 app.command("train", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
-    compare.train
+    train.train
 )
+app.command("evaluate")(answers.evaluate)
+app.command("predict")(answers.predict)
+app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.command("ui")(system.ui)
 app.command("doctor")(system.doctor)

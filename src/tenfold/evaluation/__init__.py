@@ -2,7 +2,7 @@
 
 from tenfold.evaluation.auc import roc_auc_interval
 from tenfold.evaluation.comparison import holm_adjust, mcnemar_p_value
-from tenfold.evaluation.content import TARGETS, ReportInput
+from tenfold.evaluation.content import TARGETS, Inside, ReportInput
 from tenfold.evaluation.curves import (
     OperatingPoint,
     PrecisionRecallCurve,
@@ -12,18 +12,25 @@ from tenfold.evaluation.curves import (
     roc_curve,
     threshold_for,
 )
-from tenfold.evaluation.figures import draw_figures, draw_row, save_figures
+from tenfold.evaluation.figures import draw_figures, save_figures
 from tenfold.evaluation.intervals import Interval, wilson_interval
 from tenfold.evaluation.leaderboard import Leaderboard, Row, build_leaderboard
 from tenfold.evaluation.metrics import EVALUATION_VERSION, Scores, score
 from tenfold.evaluation.probabilities import (
-    Mistake,
     Reliability,
+    Verdict,
     list_mistakes,
+    list_verdicts,
     measure_reliability,
 )
 from tenfold.evaluation.report import render
-from tenfold.evaluation.selection import RANKINGS, accuracy_of, choose_winner
+from tenfold.evaluation.row_figures import draw_row
+from tenfold.evaluation.selection import (
+    RANKINGS,
+    accuracy_of,
+    choose_best_of_each,
+    choose_winner,
+)
 from tenfold.evaluation.sheets import pick_samples
 from tenfold.evaluation.style import Picture
 from tenfold.evaluation.tables import TIME_COLUMNS, describe_leaderboard, write_csv, write_json
@@ -33,9 +40,9 @@ __all__ = [
     "RANKINGS",
     "TARGETS",
     "TIME_COLUMNS",
+    "Inside",
     "Interval",
     "Leaderboard",
-    "Mistake",
     "OperatingPoint",
     "Picture",
     "PrecisionRecallCurve",
@@ -44,15 +51,18 @@ __all__ = [
     "RocCurve",
     "Row",
     "Scores",
+    "Verdict",
     "accuracy_of",
     "at_threshold",
     "build_leaderboard",
+    "choose_best_of_each",
     "choose_winner",
     "describe_leaderboard",
     "draw_figures",
     "draw_row",
     "holm_adjust",
     "list_mistakes",
+    "list_verdicts",
     "mcnemar_p_value",
     "measure_reliability",
     "pick_samples",

@@ -10,12 +10,31 @@ from tenfold.evaluation.confusion import IntArray
 from tenfold.evaluation.curves import OperatingPoint, at_threshold, threshold_for
 from tenfold.evaluation.intervals import FloatArray
 from tenfold.evaluation.leaderboard import Leaderboard
-from tenfold.evaluation.sheets import Pixels
+from tenfold.evaluation.probabilities import Verdict, list_verdicts
+from tenfold.evaluation.sheets import Pixels, pick_samples
+from tenfold.records import Views
 
 TARGETS = tuple(
     (target, wanted) for target in ("precision", "recall") for wanted in (0.9, 0.95, 0.99)
 )
 """What a two-class report chooses thresholds for, unless it is told."""
+
+_MOST_SHOWN = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """What a network shows of itself, and the images that it was shown.
+
+    Args:
+        views: Filters and attention.
+        images: ``(n, height * width)``, 0 to 255, the development rows ``views.rows``.
+        labels: ``(n,)`` their class indices.
+    """
+
+    views: Views
+    images: Pixels
+    labels: IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +65,7 @@ class ReportInput:
             for two classes only.
         calibrate_probabilities: ``(c, k)``, given to them by the winner's train fit.
         targets: ``("precision", 0.9)`` and the like: what thresholds are chosen for.
+        insides: What networks show of themselves, by the key of the fit that is tested.
     """
 
     name: str
@@ -70,6 +90,7 @@ class ReportInput:
     calibrate_labels: IntArray | None = field(default=None, repr=False)
     calibrate_probabilities: FloatArray | None = field(default=None, repr=False)
     targets: Sequence[tuple[str, float]] = TARGETS
+    insides: Mapping[str, Inside] = field(default_factory=dict, repr=False)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -84,6 +105,18 @@ class ReportInput:
         if self.test_probabilities is None:
             return None
         return self.test_labels, self.test_probabilities
+
+
+def list_shown(labels: IntArray, probabilities: FloatArray) -> tuple[Verdict, ...]:
+    """Return what the first images of each class were taken for, class by class.
+
+    Args:
+        labels: ``(n,)`` class indices.
+        probabilities: ``(n, k)``.
+    """
+    n_classes = probabilities.shape[1]
+    rows = pick_samples(labels, n_classes=n_classes, per_class=_MOST_SHOWN // 2, limit=_MOST_SHOWN)
+    return list_verdicts(labels, probabilities, rows)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class Row:
         validation: Accuracy on the select rows by the train fit.
         fit_s: Wall seconds of the fit.
         predict_us_per_image: Microseconds per image.
-        model_bytes: Bytes of everything learned.
+        model_bytes: Bytes of its graph; where it has none, of everything learned.
         fitted_on: Which rows the fit behind the test scores saw.
         p_vs_winner: McNemar's p value against the winner on the test images, corrected by Holm's
             method; None for the winner itself and without one.

@@ -6,8 +6,11 @@ nothing touches pyplot's state. Draw inside `chart_style`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from tenfold._optional import require
 from tenfold.evaluation.leaderboard import Leaderboard, Row
@@ -18,6 +21,12 @@ Axes = Any
 
 _MOST_ROWS = 40
 _MOST_LINES = 6
+_HALF_LEGEND = 26
+_HIGH = 0.9
+_ACCURACY_TICKS = (0, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
+_LEAST_ERROR = 0.001
+_WIDE = 10
+_MANY_DECADES = 300
 MOST_NAMES = 20
 """With more classes than this, names and counts no longer fit at full size."""
 
@@ -92,9 +101,8 @@ def plot_accuracy_against_time(leaderboard: Leaderboard, ax: Axes | None = None)
         ax.plot(*at, "o", markersize=13, markerfacecolor="none", markeredgecolor=INK)
     if by_title:
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(require("matplotlib.ticker").LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        ax.xaxis.set_minor_formatter("")  # their labels would overlap within one decade
+        times = [max(row.fit_s, 1e-3) for rows in by_title.values() for row in rows]
+        _space_ticks(ax.xaxis, max(times) / min(times))
         handles, labels = ax.get_legend_handles_labels()
         ax.figure.legend(handles, labels, loc="outside lower center", ncols=3)
     ax.set_xlabel("Seconds to fit (circle: the winner)")
@@ -115,8 +123,10 @@ def plot_learning_curves(
         quantity: ``"loss"`` or ``"accuracy"``: every reported name that ends so is drawn.
         ax: Where to draw.
     """
-    ax = new_axes(4.8, 3.4) if ax is None else ax
-    for number, (name, steps) in enumerate(list(histories.items())[:_MOST_LINES]):
+    shown = {shorten(name): steps for name, steps in list(histories.items())[:_MOST_LINES]}
+    columns = 2 if max(map(len, shown), default=0) < _HALF_LEGEND else 1
+    ax = new_axes(4.8, 3.1 + 0.2 * math.ceil(len(shown) / columns)) if ax is None else ax
+    for number, (name, steps) in enumerate(shown.items()):
         keys = sorted({key for step in steps for key in step if key.endswith(quantity)})
         for key in keys:
             points = [
@@ -131,15 +141,21 @@ def plot_learning_curves(
                 linestyle=":" if trained else "-",
                 linewidth=1.4 if trained else 1.9,
                 marker="." if len(points) < 30 else None,
-                label=None if trained and len(keys) > 1 else shorten(name),
+                label=None if trained and len(keys) > 1 else name,
             )
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set_xlabel("Epoch (dotted: on the training rows)")
+    ax.set_xlabel("Epoch (solid: validation, dotted: training)")
     ax.set_ylabel(quantity.capitalize())
-    if quantity == "accuracy":
+    values = _values(ax.get_lines())
+    if quantity == "accuracy" and values and max(values) > _HIGH:
+        _stretch_top(ax)
+    elif quantity == "accuracy":
         _as_percent(ax.yaxis)
+    elif values and 0 < _WIDE * min(values) < max(values) < math.inf:
+        ax.set_yscale("log")
+        _space_ticks(ax.yaxis, max(values) / min(values))
     if histories:
-        ax.legend(loc="best")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=columns)
     return ax
 
 
@@ -173,7 +189,50 @@ def _accuracies(rows: Sequence[Row]) -> list[Any]:
 def _as_percent(axis: Any) -> None:
     """Label an axis of shares in percent."""
     axis.get_major_locator().set_params(steps=[1, 2, 5, 10])
-    axis.set_major_formatter(lambda value, _: f"{round(100 * value, 6):g} %")
+    axis.set_major_formatter(_write_percent)
+
+
+def _write_percent(value: float, _: object = None) -> str:
+    return f"{round(100 * value, 6):g} %"
+
+
+def _space_ticks(axis: Any, ratio: float) -> None:
+    """Label a logarithmic axis at as many numbers as there is room for.
+
+    Args:
+        axis: Of matplotlib.
+        ratio: Largest value over smallest.
+    """
+    subs = (1, 2, 5) if ratio < _MANY_DECADES else (1,)
+    axis.set_major_locator(require("matplotlib.ticker").LogLocator(subs=subs))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter("")  # their labels would overlap within one decade
+
+
+def _stretch_top(ax: Axes) -> None:
+    """Give high accuracies room: from 90 % to 99 % is about as far as from 0 % to 90 %.
+
+    Args:
+        ax: Its lines are accuracies, 0 to 1; how far it is stretched is for the solid ones, where
+            there are any, for training may end without a mistake.
+    """
+    lines = [line for line in ax.get_lines() if line.get_linestyle() == "-"] or ax.get_lines()
+    best, lowest = max(_values(lines)), min(_values(ax.get_lines()))
+    least = max(1 - best, _LEAST_ERROR) / 2
+    ax.set_yscale(
+        "function",
+        functions=(
+            lambda value: -np.log10(np.maximum(1 + least - value, least / 1000)),
+            lambda place: 1 + least - 10.0**-place,
+        ),
+    )
+    ax.set_yticks([tick for tick in _ACCURACY_TICKS if lowest <= tick <= 1 - 2 * least] + [1])
+    ax.yaxis.set_major_formatter(_write_percent)
+
+
+def _values(lines: Sequence[Any]) -> list[float]:
+    """Return the heights of all points of some lines."""
+    return [value for line in lines for value in line.get_ydata()]
 
 
 def shorten(text: str, most: int = 34) -> str:

@@ -46,20 +46,25 @@ class Reliability:
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """One image that was classified wrongly.
+class Verdict:
+    """One image and what it was taken for.
 
     Args:
         index: Its row.
         true: Its class index.
         predicted: The class index given.
-        probability: The probability given to the wrong class, 0 to 1.
+        probability: The probability given to that class, 0 to 1.
     """
 
     index: int
     true: int
     predicted: int
     probability: float
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the class given is the true one."""
+        return self.true == self.predicted
 
 
 def check_scored(
@@ -220,7 +225,7 @@ def _cross(error: float, gaps: FloatArray, noise: FloatArray, *, tail: float) ->
 
 def list_mistakes(
     labels: IntArray, probabilities: FloatArray, *, limit: int = 25
-) -> tuple[Mistake, ...]:
+) -> tuple[Verdict, ...]:
     """Return the wrong predictions that were made with the highest probability, worst first.
 
     Args:
@@ -234,9 +239,23 @@ def list_mistakes(
     of_true = probabilities[wrong, np.asarray(labels)[wrong]]
     # Half precision ties many at 1.0: then the one that gave the truth least is worse.
     order = np.lexsort((wrong, of_true, -confidence))[:limit]
+    return list_verdicts(labels, probabilities, wrong[order])
+
+
+def list_verdicts(
+    labels: IntArray, probabilities: FloatArray, rows: IntArray
+) -> tuple[Verdict, ...]:
+    """Return what some images were taken for, in the order of the rows.
+
+    Args:
+        labels: ``(n,)`` class indices.
+        probabilities: ``(n, k)``; the first class wins a tie.
+        rows: Which images.
+    """
+    predicted = probabilities[rows].argmax(axis=1)
     return tuple(
-        Mistake(int(row), int(labels[row]), int(predicted[row]), float(sure))
-        for row, sure in zip(wrong[order], confidence[order], strict=True)
+        Verdict(int(row), int(labels[row]), int(said), float(probabilities[row, said]))
+        for row, said in zip(rows, predicted, strict=True)
     )
 
 

@@ -11,12 +11,12 @@ from typing import Any
 from tenfold._optional import require
 from tenfold.evaluation import formats
 from tenfold.evaluation.confusion import list_confusions
-from tenfold.evaluation.content import ReportInput, choose_thresholds
+from tenfold.evaluation.content import ReportInput, choose_thresholds, list_shown
 from tenfold.evaluation.figures import draw_charts
 from tenfold.evaluation.intervals import Interval
 from tenfold.evaluation.leaderboard import Leaderboard, Row
 from tenfold.evaluation.metrics import LOSSES, METRICS
-from tenfold.evaluation.probabilities import list_mistakes
+from tenfold.evaluation.probabilities import Verdict, list_mistakes
 from tenfold.evaluation.sheets import to_data_uri
 from tenfold.evaluation.style import Picture, inline_svg
 from tenfold.evaluation.tables import METRIC_TITLES
@@ -69,6 +69,7 @@ def _view(report: ReportInput, figures: Sequence[Picture] | None, markup: Any) -
     """Return what the template shows, under the names it uses."""
     board = report.leaderboard
     pictures = draw_charts(report) if figures is None else figures
+    names = [picture.name for picture in pictures]
     # In the CSV it has the name that old scripts read.
     titles = {**METRIC_TITLES, "f1_weighted": "F1 Weighted"}
     script = files("tenfold.evaluation").joinpath("templates/report.js").read_text("utf-8")
@@ -97,7 +98,11 @@ def _view(report: ReportInput, figures: Sequence[Picture] | None, markup: Any) -
             if picture.mime == "image/svg+xml"
         },
         "confusions": _confusions(board),
-        "mistakes": _mistakes(report),
+        "insides": [name for name in names if name.startswith(("filters-", "attention-"))],
+        "has_filters": any(name.startswith("filters-") for name in names),
+        "has_attention": any(name.startswith("attention-") for name in names),
+        "mistakes": _verdicts(report, _mistakes(report)),
+        "predictions": _verdicts(report, list_shown(*report.predicted) if report.predicted else ()),
         "samples": _samples(report),
         "thresholds": choose_thresholds(report),
         "script": markup(script),
@@ -161,19 +166,27 @@ def _confusions(board: Leaderboard) -> Sequence[Any]:
     return list_confusions(winner.scores.confusion, class_names=board.class_names)
 
 
-def _mistakes(report: ReportInput) -> list[Mapping[str, Any]]:
-    if report.predicted is None or report.test_images is None:
+def _mistakes(report: ReportInput) -> Sequence[Verdict]:
+    if report.predicted is None:
+        return ()
+    return list_mistakes(*report.predicted, limit=_MISTAKES_SHOWN)
+
+
+def _verdicts(report: ReportInput, verdicts: Sequence[Verdict]) -> list[Mapping[str, Any]]:
+    """Return test images with their classes and what they were taken for."""
+    if report.test_images is None:
         return []
     names = report.class_names
     return [
         {
-            "uri": to_data_uri(report.test_images[mistake.index], report.image_shape),
-            "true": names[mistake.true],
-            "predicted": names[mistake.predicted],
-            "probability": mistake.probability,
-            "index": mistake.index,
+            "uri": to_data_uri(report.test_images[verdict.index], report.image_shape),
+            "true": names[verdict.true],
+            "predicted": names[verdict.predicted],
+            "is_right": verdict.is_right,
+            "probability": verdict.probability,
+            "index": verdict.index,
         }
-        for mistake in list_mistakes(*report.predicted, limit=_MISTAKES_SHOWN)
+        for verdict in verdicts
     ]
 
 

@@ -106,6 +106,33 @@ def choose_winner(
     return None if best is None else best[1]
 
 
+def choose_best_of_each(
+    results: Sequence[TrialResult],
+    validation_labels: npt.ArrayLike,
+    select: npt.NDArray[np.bool_],
+    *,
+    rank_by: str = "accuracy",
+) -> dict[str, str]:
+    """Return for each model the key of its best trial, chosen as by `choose_winner`.
+
+    Args:
+        results: In grid order.
+        validation_labels: As for `choose_winner`, and so are the others.
+        select: The rows to choose by.
+        rank_by: A name in `RANKINGS`.
+
+    Returns:
+        Keys by model, in grid order; models of which no trial finished are left out.
+    """
+    best = {}
+    for model in dict.fromkeys(result.trial.model for result in results):
+        own = [result for result in results if result.trial.model == model]
+        key = choose_winner(own, validation_labels, select, rank_by=rank_by)
+        if key is not None:
+            best[model] = key
+    return best
+
+
 def _stand(labels: IntArray, probabilities: FloatArray, rank_by: str) -> Standing:
     known, given = check_scored(labels, probabilities, n_classes=probabilities.shape[-1])
     return RANKINGS[rank_by](known, given), -mean_log_loss(known, given)

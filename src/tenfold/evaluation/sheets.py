@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,19 @@ from PIL import Image
 
 from tenfold.evaluation.confusion import IntArray
 from tenfold.evaluation.plots import Axes
-from tenfold.evaluation.style import new_axes
+from tenfold.evaluation.style import INK, VERMILLION, new_axes
 
 Pixels = npt.NDArray[np.uint8]
 
-_LARGEST_SIDE = 64
+LARGEST_SIDE = 64
+"""Larger images are shrunk to this for a page, in pixels."""
+
+_SHEET_IN = 8.5
+_IMAGE_IN = 0.7
+_LONGEST_IN = 1.5
+_GAP_IN = 0.12
+_LINE_IN = 0.125
+_LETTER_IN = 0.068
 
 
 def plot_sheet(
@@ -27,6 +35,7 @@ def plot_sheet(
     captions: Sequence[str],
     ax: Axes | None = None,
     *,
+    marked: Collection[int] = (),
     columns: int = 10,
 ) -> Axes:
     """Draw images in rows on one sheet, each above its caption.
@@ -34,35 +43,56 @@ def plot_sheet(
     Args:
         images: ``(n, height * width)``, 0 to 255, n at least 1.
         image_shape: Height and width in pixels.
-        captions: n short texts.
+        captions: n short texts, of several lines perhaps.
         ax: Where to draw.
-        columns: Images in a row.
+        marked: Which of them are framed, their captions in the frame's colour.
+        columns: The most images in a row; long captions leave room for fewer.
     """
-    height, width = image_shape
-    columns = min(columns, len(images))
+    width, height = _size_in(image_shape)
+    texts = [caption.splitlines() or [""] for caption in captions]
+    longest = max(len(line) for text in texts for line in text)
+    cell_width = max(width, _LETTER_IN * longest) + _GAP_IN
+    cell_height = height + _LINE_IN * max(map(len, texts)) + _GAP_IN
+    columns = max(1, min(columns, len(images), int(_SHEET_IN / cell_width)))
     lines = math.ceil(len(images) / columns)
-    cell_height, cell_width = height * 1.35, width * 1.12
-    if ax is None:
-        ax = new_axes(0.82 * columns, 0.82 * lines * cell_height / cell_width)
+    ax = new_axes(columns * cell_width, lines * cell_height) if ax is None else ax
     for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
         line, column = divmod(number, columns)
-        left, top = column * cell_width, line * cell_height
-        extent = (left, left + width, top + height, top)
+        left, top = column * cell_width + (cell_width - width) / 2, line * cell_height + _GAP_IN / 3
         ax.imshow(
             image.reshape(image_shape),
             cmap="gray",
             vmin=0,
             vmax=255,
-            extent=extent,
+            extent=(left, left + width, top + height, top),
             interpolation="nearest",
         )
-        below = top + height * 1.04
-        ax.text(left + width / 2, below, caption, ha="center", va="top", fontsize=7.5)
-    ax.set_xlim(-0.05 * cell_width, columns * cell_width)
-    ax.set_ylim(lines * cell_height, -0.05 * cell_height)
+        colour = VERMILLION if number in marked else INK
+        if number in marked:
+            _draw_frame(ax, left, top, width, height)
+        middle, below = left + width / 2, top + height + _GAP_IN / 3
+        style = {"ha": "center", "va": "top", "fontsize": 7.5, "color": colour}
+        ax.text(middle, below, caption, linespacing=1.15, **style)
+    ax.set_xlim(0, columns * cell_width)
+    ax.set_ylim(lines * cell_height, 0)
     ax.set_aspect("equal")
     ax.set_axis_off()
     return ax
+
+
+def _size_in(image_shape: tuple[int, int]) -> tuple[float, float]:
+    """Return the width and height of an image on a sheet in inches: all areas alike."""
+    root = math.sqrt(image_shape[1] / image_shape[0])
+    width, height = _IMAGE_IN * root, _IMAGE_IN / root
+    fit = min(1.0, _LONGEST_IN / max(width, height))
+    return width * fit, height * fit
+
+
+def _draw_frame(ax: Axes, left: float, top: float, width: float, height: float) -> None:
+    from matplotlib.patches import Rectangle
+
+    frame = Rectangle((left, top), width, height, fill=False, edgecolor=VERMILLION, linewidth=2)
+    ax.add_patch(frame)
 
 
 def pick_samples(
@@ -89,7 +119,7 @@ def to_data_uri(image: Pixels, image_shape: tuple[int, int]) -> str:
         image_shape: Height and width in pixels.
     """
     picture: Any = Image.fromarray(np.ascontiguousarray(image.reshape(image_shape)))
-    picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
+    picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

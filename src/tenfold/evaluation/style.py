@@ -83,6 +83,7 @@ _SETTINGS: Mapping[str, Any] = MappingProxyType(
 )
 
 
+_SHEET_DPI = 110
 _POINTS_PER_REM = 10.2
 """A chart grows with its page until its letters are nearly as large as the page's."""
 
@@ -109,6 +110,16 @@ class Picture:
     def file_name(self) -> str:
         """Name with the ending that fits the content."""
         return f"{self.name}.{'svg' if self.mime == 'image/svg+xml' else 'png'}"
+
+
+def svg_picture(name: str, title: str, alt: str, axes: Any) -> Picture:
+    """Return the figure of some axes as an SVG picture; the texts are those of `Picture`."""
+    return Picture(name, title, alt, "image/svg+xml", to_svg(axes))
+
+
+def png_picture(name: str, title: str, alt: str, axes: Any) -> Picture:
+    """Return the figure of some axes as a PNG picture; the texts are those of `Picture`."""
+    return Picture(name, title, alt, "image/png", to_png(axes, dpi=_SHEET_DPI))
 
 
 @contextmanager

@@ -1,0 +1,164 @@
+"""From a finished experiment to a bundle of its winner, or of the best of one model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tenfold.bundle import Bundle, BundleFacts, Score, Thresholds, write_bundle
+from tenfold.config import DatasetConfig, Settings, name_for
+from tenfold.data import Dataset, Split, list_datasets
+from tenfold.errors import CorruptDataError, UsageError, nearest
+from tenfold.fitting import open_split, read_folder
+from tenfold.graphs import MODEL_FILE, FittedGraph
+from tenfold.imaging import measure_style
+from tenfold.tracking import MlflowTracker
+from tenfold.workspace import Workspace
+
+_RESULTS = "results.json"
+
+
+def export_bundle(
+    experiment: str,
+    path: Path,
+    *,
+    created: datetime,
+    settings: Settings,
+    model: str | None = None,
+    licence: str | None = None,
+) -> Bundle:
+    """Write a bundle of what an experiment found.
+
+    Args:
+        experiment: Its name.
+        path: The bundle's folder, or ``*.zip``.
+        created: Now.
+        settings: Where the workspace and the data lie.
+        model: A model of it, of which the best recipe is taken; default: the winner.
+        licence: On what terms the model may be used; default: not stated, and whose data it knows.
+
+    Raises:
+        UsageError: There is no such experiment or model, or its graph was not kept.
+        ParityError: The graph answers otherwise than the estimator; nothing was written.
+        TrackingError: MLflow cannot be reached.
+        StorageError: The bundle cannot be written.
+    """
+    workspace = Workspace(settings.home)
+    document = _read_results(workspace, experiment)
+    row = _find_row(document, model, experiment)
+    dataset, split = open_split(DatasetConfig(**document["config"]["dataset"]), settings.data_dir)
+    if dataset.fingerprint != document["fingerprint"]:
+        raise CorruptDataError(
+            f"{dataset.source}: its content changed since the experiment {experiment!r}; "
+            "run it again"
+        )
+    graph, record = _read_trial(workspace, row, experiment)
+    labels = graph.probabilities.argmax(axis=1)
+    data, citation = _describe_data(dataset)
+    return write_bundle(
+        path,
+        model=graph.model,
+        facts=BundleFacts(
+            name=name_for(f"{experiment}-{model.rpartition(':')[2]}" if model else experiment),
+            title=_title(row),
+            model=row["model"],
+            params=row["params"],
+            class_names=split.class_names,
+            image_shape=split.image_shape,
+            style=measure_style(split.images, split.image_shape),
+            calibration=record["calibration"],
+            thresholds=Thresholds(outlier=graph.outlier_threshold),
+            scores=_scores(row),
+            test_images=document["test_images"],
+            dataset=data,
+            fingerprint=dataset.fingerprint,
+            split=split.key,
+            fitted_on=row["fitted_on"],
+            chosen_by=_chosen_by(document, row, split),
+            trial_key=row["test_key"],
+            licence=licence or f"not stated. The data: {citation}.",
+            created=created,
+        ),
+        images=split.images[graph.rows],
+        labels=labels.astype(np.int64),
+        probabilities=graph.probabilities,
+    )
+
+
+def _read_results(workspace: Workspace, experiment: str) -> dict[str, Any]:
+    folder = workspace.home / "results"
+    found = [path.parent.name for path in folder.glob(f"*/{_RESULTS}")]
+    if experiment not in found:
+        listed = nearest(experiment, found) if found else "run `tenfold compare` first."
+        raise UsageError(f"{folder} has no finished experiment {experiment!r}. {listed}")
+    document: dict[str, Any] = json.loads((folder / experiment / _RESULTS).read_text("utf-8"))
+    if "best" not in document:
+        raise UsageError(f"{experiment!r} was run by an older tenfold; run it again")
+    return document
+
+
+def _find_row(document: Mapping[str, Any], model: str | None, experiment: str) -> dict[str, Any]:
+    best = document["best"]
+    if model is not None and model not in best:
+        raise UsageError(
+            f"no trial of {model!r} finished in {experiment!r}. {nearest(model, best)}"
+        )
+    key = document["winner"] if model is None else best[model]
+    row: dict[str, Any] = next(row for row in document["rows"] if row["key"] == key)
+    return row
+
+
+def _read_trial(
+    workspace: Workspace, row: Mapping[str, Any], experiment: str
+) -> tuple[FittedGraph, Mapping[str, Any]]:
+    """Return the graph that was kept with the trial of a row, and the trial's record."""
+    tracker = MlflowTracker(workspace, None)
+    why = "no graph was kept with its trial; run the experiment again with --fresh"
+    run_id = tracker.finished().get(row["test_key"])
+    if run_id is not None:
+        with tracker.folder(run_id) as folder:
+            record, _, _ = read_folder(folder)
+            if (folder / MODEL_FILE).exists():
+                return FittedGraph.read(folder), record
+            why = record["export_error"] or why
+    raise UsageError(f"{_title(row)} of {experiment!r} cannot be exported: {why}")
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    return f"{row['title']} {row['parameter']}".rstrip()
+
+
+def _scores(row: Mapping[str, Any]) -> dict[str, Score]:
+    """Return the scores that are defined."""
+    return {
+        name: Score(**found)
+        for name, found in row["scores"].items()
+        if found is not None and None not in found.values()
+    }
+
+
+def _chosen_by(document: Mapping[str, Any], row: Mapping[str, Any], split: Split) -> str:
+    recipes = document["rows"]
+    what = "the best"
+    if row["key"] != document["winner"]:
+        recipes = [other for other in recipes if other["model"] == row["model"]]
+        what = f"the best {row['title']}, not the best of all,"
+    how = "by repeated cross-validation" if split.cross_validated else "held out from the fit"
+    return (
+        f"It is {what} of {len(recipes)} by {document['rank_by']} on "
+        f"{document['select_images']:,} validation images, {how}. "
+        "The test images had no part in any choice."
+    )
+
+
+def _describe_data(dataset: Dataset) -> tuple[str, str]:
+    """Return a data set's name for people, and whom to cite; own data by their name alone."""
+    for entry in list_datasets():
+        if entry.title == dataset.source:
+            return entry.title, entry.citation
+    return dataset.name, f"one's own, {dataset.name}"

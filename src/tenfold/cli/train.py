@@ -1,0 +1,147 @@
+"""`tenfold train`: one model, its parameters as options."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from tenfold.cli.running import (
+    Dataset,
+    Executor,
+    Fresh,
+    Json,
+    Sets,
+    TimeLimit,
+    comparison,
+    from_arguments,
+    overrides_of,
+    run,
+)
+from tenfold.errors import ConfigError, UsageError
+
+
+def train(
+    context: typer.Context,
+    model: Annotated[str | None, typer.Option(help="A model's name.")] = None,
+    dataset: Dataset = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the fit.")] = None,
+    sets: Sets = None,
+    executor: Executor = "auto",
+    time_limit_s: TimeLimit = None,
+    fresh: Fresh = False,
+    json: Json = False,
+    skip_training: Annotated[
+        bool,
+        typer.Option("--skip-training", help="Train nothing; report on what is trained already."),
+    ] = False,
+    visualize: Annotated[
+        bool, typer.Option("--visualize", help="Say where each picture of the report lies.")
+    ] = False,
+    model_dir: Annotated[
+        Path | None,
+        typer.Option(help="Also write the model there, as the bundle NAME.zip."),
+    ] = None,
+    mlflow_tracking_uri: Annotated[
+        str | None,
+        typer.Option(help="MLflow's store; default: MLFLOW_TRACKING_URI, else the workspace's."),
+    ] = None,
+    mlflow_experiment_name: Annotated[
+        str | None,
+        typer.Option(help="MLflow's experiment; default: MLFLOW_EXPERIMENT_NAME, else the name."),
+    ] = None,
+) -> None:
+    """Train one model and report on it: `tenfold train CONFIG`, or with `--model`.
+
+    A parameter of the model is an option too: `tenfold train --model knn --n-neighbors 3`.
+    """
+    if model_dir is not None and model_dir.exists() and not model_dir.is_dir():
+        raise UsageError(f"--model-dir is {str(model_dir)!r}, a file; give a folder")
+    if skip_training and fresh:
+        raise UsageError("--skip-training and --fresh exclude each other; give one of them")
+    config, params = _model_options(context.args)
+    overrides = overrides_of(sets, time_limit_s=time_limit_s, seed=seed)
+    if (config is None) == (model is None):
+        raise UsageError("tenfold train takes either a configuration file or --model NAME")
+    if config is None:
+        name = str(model).rpartition(":")[2]
+        entry = {"model": model, "params": params}
+        made = from_arguments(name, [entry], overrides, dataset)
+    else:
+        if params:
+            raise UsageError(
+                f"model options ({', '.join(params)}) go with --model; "
+                "with a file use --set models.0.params.NAME=VALUE"
+            )
+        made = comparison(config, None, overrides, dataset)
+        if len(made.models) > 1:
+            raise UsageError(
+                f"{config} has {len(made.models)} models; use: tenfold compare {config}"
+            )
+    with _environment(
+        MLFLOW_TRACKING_URI=mlflow_tracking_uri, MLFLOW_EXPERIMENT_NAME=mlflow_experiment_name
+    ):
+        folder = run(made, executor, fresh=fresh, json=json, remembered_only=skip_training)
+        if model_dir is not None:
+            _write_bundle(made.name, model_dir, json=json)
+    if visualize:
+        for picture in sorted((folder / "figures").iterdir()):
+            typer.echo(f"picture: {picture}", err=json)
+
+
+def _write_bundle(experiment: str, folder: Path, *, json: bool) -> None:
+    from tenfold.bundling import export_bundle
+    from tenfold.config import load_settings
+
+    made = export_bundle(
+        experiment,
+        folder / f"{experiment}.zip",
+        created=datetime.now().astimezone(),
+        settings=load_settings(),
+    )
+    typer.echo(f"model: {made.path}", err=json)
+
+
+@contextmanager
+def _environment(**values: str | None) -> Iterator[None]:
+    """Set environment variables for a block; None leaves one as it is."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update({name: value for name, value in values.items() if value is not None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _model_options(arguments: list[str]) -> tuple[Path | None, dict[str, Any]]:
+    """Read ``--n-neighbors 3`` or ``--n-neighbors=3`` as a parameter, the rest as a file."""
+    config: Path | None = None
+    params: dict[str, Any] = {}
+    rest = list(arguments)
+    while rest:
+        option, equals, value = rest.pop(0).partition("=")
+        if not option.startswith("--"):
+            if config is not None:
+                raise UsageError(f"got {option!r} after {str(config)!r}; give one file")
+            config = Path(option + equals + value)
+            continue
+        if not equals:
+            if not rest:
+                raise UsageError(f"option {option} needs a value")
+            value = rest.pop(0)
+        name = option[2:].replace("-", "_")
+        try:
+            params["C" if name == "c" else name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError([f"{option} {value}: the value is not YAML"]) from error
+    return config, params

@@ -1,0 +1,93 @@
+"""From a finished fit to its graph, in the process that holds the estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tenfold.bundle import PARITY_IMAGES
+from tenfold.data import Split
+from tenfold.graphs import FittedGraph
+from tenfold.models import Calibrator
+from tenfold.records import Floats
+
+Rows = np.ndarray[Any, Any]
+
+_LIMITS = ("threshold", "false_alarms", "doubt_limit", "distance_limit")
+_FEW = 100
+
+
+@dataclass(frozen=True, eq=False)
+class FitExport:
+    """A finished fit, to be made a graph.
+
+    Args:
+        estimator: What was fitted.
+        split: The data.
+        fit_rows: Development rows that the fit saw.
+        calibrator: What makes probabilities of its scores; None: it gives them itself.
+        validation: Probabilities of the validation rows by fits that had not seen them; None for a
+            refit, which has seen them all.
+        limits: For a refit, the limits of outliers that the train fit found.
+        probabilities: Gives those of images.
+    """
+
+    estimator: Any
+    split: Split
+    fit_rows: Rows
+    calibrator: Calibrator | None
+    validation: Floats | None
+    limits: Mapping[str, Any] | None
+    probabilities: Callable[[Rows], Floats]
+
+    def make(self) -> tuple[FittedGraph, dict[str, Any]]:
+        """Return the graph, and how outliers are told, as plain values.
+
+        Raises:
+            ExportError: The estimator has no graph.
+        """
+        from tenfold.export import export_onnx
+
+        split = self.split
+        rule = self._outlier_rule()
+        model = export_onnx(
+            self.estimator,
+            class_count=len(split.class_names),
+            calibrator=self.calibrator,
+            outlier=rule,
+        )
+        return FittedGraph(model, *self._answers(), rule.threshold), rule.to_dict()
+
+    def _answers(self) -> tuple[Rows, Floats]:
+        """Return some validation rows and what this very estimator says of them."""
+        split = self.split
+        if self.validation is not None and not split.cross_validated:
+            return split.validation_rows[:PARITY_IMAGES], self.validation[:PARITY_IMAGES]
+        rows = np.unique(split.validation_rows)[:PARITY_IMAGES]
+        return rows, self.probabilities(split.images[rows])
+
+    def _outlier_rule(self) -> Any:
+        """Return the rule; its limits are those of images that were not learned from."""
+        from tenfold.export import fit_outlier_rule
+
+        split = self.split
+        rows = split.validation_rows[split.calibrate]
+        given = self.validation
+        if given is None:
+            rows = rows[:_FEW]
+            given = self.probabilities(split.images[rows])
+        else:
+            given = given[split.calibrate]
+        rule = fit_outlier_rule(
+            self.estimator,
+            split.images[self.fit_rows],
+            split.labels[self.fit_rows],
+            split.images[rows],
+            probabilities=given,
+        )
+        if self.limits is None:
+            return rule
+        return replace(rule, **{name: self.limits[name] for name in _LIMITS})

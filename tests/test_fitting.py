@@ -1,0 +1,150 @@
+"""Fit units of networks that are ended midway: they go on where they were."""
+
+import functools
+import json
+
+import numpy as np
+import pytest
+
+from tenfold.config import load_settings, parse_config
+from tenfold.errors import ConfigError
+from tenfold.experiment import run_experiment
+from tenfold.fitting import fit_unit, open_split, read_folder
+from tenfold.models.torch.classifier import MlpClassifier
+from tenfold.models.torch.learner import Learner
+from tenfold.runner import NullObserver
+from tenfold.workspace import Workspace
+
+EPOCHS, ENDED_AFTER = 4, 2
+
+
+class EndedError(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def every_epoch_is_kept(monkeypatch):
+    """Keep a checkpoint after each epoch, however short."""
+    monkeypatch.setattr("tenfold.models.torch.checkpoint._LEAST_GAP_S", 0.0)
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Return a list that grows with each step of a training."""
+    taken, step = [], Learner.step
+
+    def counted(*arguments):
+        taken.append(1)
+        return step(*arguments)
+
+    monkeypatch.setattr(Learner, "step", counted)
+    return taken
+
+
+def config(**dataset):
+    return parse_config(
+        {
+            "name": "ended",
+            "units_at_once": 0,
+            "threads": 1,
+            "precision": "float32",
+            "device": "cpu",
+            "models": [{"model": "mlp", "params": {"epochs": EPOCHS, "hidden_layers": [16]}}],
+            "dataset": {"max_images": 600, "cv_repeats": 1, "cv_folds": 2, **dataset},
+        }
+    )
+
+
+def payload(tmp_path, **dataset):
+    fields = config(**dataset).dataset
+    return {
+        "dataset": fields.model_dump(mode="json"),
+        "data_dir": None,
+        "fingerprint": open_split(fields, None)[0].fingerprint,
+        "numerics": {"device": "cpu", "precision": "float32", "threads": 1},
+        "trials": [
+            {
+                "model": "mlp",
+                "params": {"epochs": EPOCHS, "hidden_layers": [16]},
+                "title": "MLP",
+                "label": "",
+                "seed": 1,
+            }
+        ],
+        "keys": ["key"],
+        "bases": [],
+        "folder": str(tmp_path / "jobs"),
+        "checkpoints": str(tmp_path / "checkpoints"),
+        "graphs": str(tmp_path / "graphs"),
+    }
+
+
+def test_a_unit_ended_in_an_epoch_goes_on_there_and_its_history_is_whole(tmp_path, steps):
+    given = payload(tmp_path, cv_below=0)
+
+    def end(event):
+        if event["step"] == ENDED_AFTER:
+            raise EndedError
+
+    fit_unit({**given, "checkpoints": str(tmp_path / "unused")}, lambda event: None)
+    n_steps, whole = len(steps), read_folder(tmp_path / "jobs" / "key")
+    with pytest.raises(EndedError):
+        fit_unit(given, end)
+    steps.clear()
+    events = []
+    fit_unit(given, events.append)
+    assert len(steps) == n_steps * (EPOCHS - ENDED_AFTER) / EPOCHS
+    record, predictions, _ = read_folder(tmp_path / "jobs" / "key")
+    assert [event["step"] for event in events] == list(range(1, EPOCHS + 1))
+    assert record["history"] == whole[0]["history"]
+    assert np.array_equal(predictions.test, whole[1].test)
+    assert not any((tmp_path / "checkpoints").rglob("*.safetensors"))
+
+
+def test_a_network_is_trained_by_the_processes_of_its_unit(tmp_path):
+    given = payload(tmp_path, cv_below=0)
+    given["numerics"]["processes"] = 0
+    with pytest.raises(ConfigError, match="processes is 0"):
+        fit_unit(given, lambda event: None)
+
+
+def test_each_round_and_the_final_fit_keep_checkpoints_of_their_own(tmp_path, monkeypatch):
+    folders, fit = [], MlpClassifier.fit
+
+    @functools.wraps(fit)
+    def noted(estimator, *arguments, checkpoints, **options):
+        folders.append(checkpoints)
+        return fit(estimator, *arguments, checkpoints=checkpoints, **options)
+
+    monkeypatch.setattr(MlpClassifier, "fit", noted)
+    fit_unit(payload(tmp_path), lambda event: None)
+    names = ["round-1", "round-2", "final"]
+    assert folders == [tmp_path / "checkpoints" / "key" / name for name in names]
+
+
+class EndingObserver(NullObserver):
+    def stepped(self, unit, step, _steps, _metrics):
+        if unit.trials[0].refit and step == ENDED_AFTER:
+            raise KeyboardInterrupt
+
+
+def scores(result):
+    rows = json.loads((result.folder / "results.json").read_text())["rows"]
+    return [row["scores"] for row in rows]
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_an_experiment_ended_in_a_training_goes_on_there(steps, fresh):
+    settings = load_settings()
+    workspace = Workspace(settings.home)
+    recipe = config(cv_below=0).model_copy(update={"tracking": "none"})
+    whole = scores(run_experiment(recipe, settings=settings))
+    n_steps = len(steps)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(recipe, settings=settings, observer=EndingObserver(), fresh=True)
+    kept = list(workspace.checkpoints.rglob("*.safetensors"))
+    assert kept
+    steps.clear()
+    assert scores(run_experiment(recipe, settings=settings, fresh=fresh)) == whole
+    assert (len(steps) == n_steps) == fresh
+    assert not list(workspace.checkpoints.iterdir())
