@@ -3,6 +3,7 @@
 import json
 import sys
 
+import psutil
 import pytest
 
 JOB = """
@@ -112,12 +113,13 @@ def test_memory_is_that_of_each_process_and_of_all_together(harness, tmp_path):
         "subprocess.run([sys.executable, '-c', theirs], check=True)\n"
         "print(json.dumps({}))\n"
     )
+    own = psutil.Process().memory_info().rss
     used = harness.measure(harness.Run("s", "n", str(program), (), watched=True))["process"]
     child, parent = used["peaks_bytes"]
     assert 150e6 < child < 190e6
     assert 60e6 < parent < 100e6
     assert child < used["sum_bytes"] <= child + parent
-    assert used["peak_bytes"] == pytest.approx(child, rel=0.05)
+    assert used["peak_bytes"] == pytest.approx(max(child, own), rel=0.05)
 
 
 def test_seconds_at_quiet_speed_are_in_proportion_to_the_mean_yardstick(harness):
