@@ -153,7 +153,8 @@ def measure(run: Run) -> Record:
     Returns:
         ``result``: what it printed, None for the command; ``process``: ``wall_s`` and ``cpu_s``
         with everything that it waited for, ``peak_bytes`` of its largest process (Linux counts
-        from before the program began, so no less than this process holds); where watched, also ``peaks_bytes`` and ``sum_bytes`` of `Watch`.
+        from before the program began, so no less than this process holds); where watched, also
+        ``peaks_bytes`` and ``sum_bytes`` of `Watch`.
 
     Raises:
         RunFailedError: It ended with another code than 0.
