@@ -5,17 +5,33 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from tenfold.tracking import MlflowTracker
 from tenfold.workspace import Workspace
 
-# The same examples every time: a test that fails must fail for the one who broke it.
-settings.register_profile("repeatable", derandomize=True, deadline=None)
-settings.load_profile("repeatable")
+try:
+    from hypothesis import settings
+except ModuleNotFoundError:  # a machine lent for its GPU has no more than the CUDA tests need
+    pass
+else:
+    # The same examples every time: a test that fails must fail for the one who broke it.
+    settings.register_profile("repeatable", derandomize=True, deadline=None)
+    settings.load_profile("repeatable")
 
 REQUIRED = os.environ.get("TENFOLD_TEST_REQUIRE", "").split(",")
 DATA_DIR = Path(os.environ.get("TENFOLD_DATA_DIR", "no-data")).resolve()
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out, with `-m cuda`, whatever has no such tests: what it imports may be missing."""
+    if config.option.markexpr != "cuda":
+        return None
+    files = [collection_path]
+    if collection_path.is_dir():
+        files = collection_path.rglob("test_*.py")
+    elif not collection_path.name.startswith("test_"):
+        return None
+    return not any("mark.cuda" in file.read_text(encoding="utf-8") for file in files) or None
 
 
 def pytest_runtest_setup(item):

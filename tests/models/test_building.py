@@ -106,3 +106,30 @@ def test_idle_threads_soon_sleep_unless_the_user_says_otherwise(given, expected)
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=rest | given, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == expected
+
+
+LIGHT = """
+import sys
+from importlib.machinery import PathFinder
+
+class Sparse(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        missing = "PIL cv2 yaml onnx onnxruntime mlflow psutil filelock matplotlib typer xgboost"
+        return None if name.partition(".")[0] in missing.split() else super().find_spec(name, path)
+
+sys.meta_path = [Sparse if finder is PathFinder else finder for finder in sys.meta_path]
+
+from tenfold.data import load_dataset, make_split
+from tenfold.models import build_model
+
+split = make_split(load_dataset("digits", max_images=300))
+model = build_model("mlp", {"epochs": 1}).fit(split.images, split.labels)
+print(len(model.predict(split.images)) == len(split.images))
+"""
+
+
+def test_a_machine_lent_for_its_gpu_needs_torch_scikit_learn_pydantic_and_safetensors_alone():
+    command = [sys.executable, "-c", LIGHT]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"

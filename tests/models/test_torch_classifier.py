@@ -136,19 +136,3 @@ def test_a_few_epochs_learn_real_digits(data_dir):
     model = build_model("mlp", {"epochs": 5}, image_shape=split.image_shape, threads=2)
     model.fit(split.images[train], split.labels[train])
     assert model.score(split.images[held], split.labels[held]) > 0.955
-
-
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-@pytest.mark.parametrize("name", ["mlp", "keras_cnn"])
-def test_a_gpu_trains_the_same_network(name, digits):
-    images, labels = digits
-    first, second = (
-        build_model(name, {"epochs": 8, "batch_size": 32}, device="auto", precision="auto").fit(
-            images[:250], labels[:250]
-        )
-        for _ in range(2)
-    )
-    assert first.device_.type == "cuda"
-    assert first.score(images[250:], labels[250:]) > 0.8
-    assert np.array_equal(first.predict_proba(images), second.predict_proba(images))

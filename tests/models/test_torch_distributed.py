@@ -262,12 +262,3 @@ def test_ranks_that_took_up_different_checkpoints_do_not_go_on(group, monkeypatc
     monkeypatch.setattr(distributed, "broadcast", lambda place, src: place.add_(1))
     with pytest.raises(StorageError, match="epoch 2, step 5, but rank 0 goes on after epoch 3"):
         group.meet(2, 5)
-
-
-@pytest.mark.cuda
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA GPUs")
-def test_two_gpus_take_the_steps_of_one(digits):
-    alone, shared = (fit(digits, processes=n, device="cuda") for n in (1, 2))
-    for mine, theirs in zip(weights(alone).values(), weights(shared).values(), strict=True):
-        assert mine.device == theirs.device
-        assert torch.allclose(mine, theirs, rtol=0, atol=1e-3)

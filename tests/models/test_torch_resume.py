@@ -217,25 +217,3 @@ def test_early_stopping_is_taken_up_too(tmp_path):
     for ends_after in (2, 6 * whole[0], 6 * whole[0] + 8):
         trained(tmp_path / str(ends_after), ends_after, **recipe)
         assert_same(trained(tmp_path / str(ends_after), **recipe), whole)
-
-
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_a_gpu_goes_on_to_the_bit(tmp_path, digits):
-    images, labels = digits
-
-    def fit(checkpoints=None, on_epoch=None):
-        recipe = {"epochs": 3, "batch_size": 60, "dropout": 0.2, "width": 8}
-        return build_model("deep_cnn", recipe, device="cuda", precision="auto").fit(
-            images, labels, checkpoints=checkpoints, checkpoint_every_s=0, on_epoch=on_epoch
-        )
-
-    def end(epoch, report):
-        if epoch == 2:
-            raise EndedError
-
-    with pytest.raises(EndedError):
-        fit(tmp_path / "ended", end)
-    resumed, whole = fit(tmp_path / "ended"), fit()
-    assert resumed.resumed_s_ > 0
-    assert np.array_equal(resumed.predict_proba(images), whole.predict_proba(images))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from tenfold.cli.running import (
     Dataset,
@@ -24,7 +23,8 @@ from tenfold.cli.running import (
     overrides_of,
     run,
 )
-from tenfold.errors import ConfigError, UsageError
+from tenfold.config.yaml_text import read_value
+from tenfold.errors import UsageError
 
 
 def train(
@@ -140,8 +140,5 @@ def _model_options(arguments: list[str]) -> tuple[Path | None, dict[str, Any]]:
                 raise UsageError(f"option {option} needs a value")
             value = rest.pop(0)
         name = option[2:].replace("-", "_")
-        try:
-            params["C" if name == "c" else name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError([f"{option} {value}: the value is not YAML"]) from error
+        params["C" if name == "c" else name] = read_value(value, origin=f"{option} {value}")
     return config, params

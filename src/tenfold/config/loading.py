@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from tenfold.config.compat import from_four_keys, has_four_keys
@@ -16,8 +15,6 @@ from tenfold.config.experiment import ExperimentConfig, name_for
 from tenfold.config.params import describe_error
 from tenfold.errors import ConfigError
 from tenfold.schema import FrozenModel
-
-MAX_FILE_BYTES = 1_000_000
 
 
 def load_config(
@@ -37,8 +34,10 @@ def load_config(
     Raises:
         ConfigError: The file cannot be read or breaks a rule; one line per problem.
     """
+    from tenfold.config.yaml_text import read_mapping
+
     path = Path(path)
-    raw = _read_mapping(path)
+    raw = read_mapping(path)
     if has_four_keys(raw):
         raw = from_four_keys(raw, origin=str(path))
     raw.setdefault("name", name_for(path.stem))
@@ -78,47 +77,9 @@ def parse_config(
 
 def dump_config(config: ExperimentConfig) -> str:
     """Return the YAML text that `load_config` reads back to an equal configuration."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    from tenfold.config.yaml_text import write_mapping
 
-
-def _read_mapping(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(
-                [f"{path}: is larger than {MAX_FILE_BYTES:,} bytes, the most a configuration has"]
-            )
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_OneOfEachKey)  # noqa: S506 a SafeLoader
-    except FileNotFoundError as error:
-        raise ConfigError([f"{path}: no such file; see experiments/ for ones to copy"]) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: cannot be read as text: {error}"]) from error
-    except yaml.YAMLError as error:
-        raise ConfigError([f"{path}: is not valid YAML: {_one_line(error)}"]) from error
-    if not isinstance(raw, dict):
-        raise ConfigError(
-            [f"{path}: must hold keys and values, got {type(raw).__name__}; see experiments/"]
-        )
-    return raw
-
-
-class _OneOfEachKey(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, which YAML would silently drop."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key.value!r} is given twice", key.start_mark
-                )
-            seen.add(key.value)
-        return typing.cast("dict[Any, Any]", super().construct_mapping(node, deep=deep))
-
-
-def _one_line(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-    return f"{getattr(error, 'problem', None) or error}{where}"
+    return write_mapping(config.model_dump(mode="json"))
 
 
 def _assign(tree: dict[str, Any], assignment: str) -> None:
@@ -126,10 +87,9 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
     dotted, equals, text = assignment.partition("=")
     if not equals or not dotted.strip():
         raise ConfigError([f"--set {assignment}: must look like key=value or a.b=value"])
-    try:
-        value = yaml.safe_load(text) if text else ""
-    except yaml.YAMLError as error:
-        raise ConfigError([f"--set {assignment}: the value is not YAML: {error}"]) from error
+    from tenfold.config.yaml_text import read_value
+
+    value = read_value(text, origin=f"--set {assignment}") if text else ""
     *parents, last = dotted.strip().split(".")
     at: Any = tree
     for name in parents:

@@ -10,12 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from tenfold.data.raw import RawData, RawRows, natural_order
 from tenfold.data.values import AS_THEY_ARE
 from tenfold.errors import ConfigError, CorruptDataError, ImageError
-from tenfold.imaging import decode_image
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -107,6 +105,11 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _picture(path: Path, image_shape: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
+    # Here, because data without pictures are read where there is no Pillow.
+    from PIL import Image
+
+    from tenfold.imaging import decode_image
+
     try:
         grey = decode_image(path)
     except ImageError as error:
