@@ -11,7 +11,7 @@ from tenfold.workspace import Workspace
 
 try:
     from hypothesis import settings
-except ModuleNotFoundError:  # a machine lent for its GPU has no more than the CUDA tests need
+except ModuleNotFoundError:  # a GPU machine may have no more than the CUDA tests need
     pass
 else:
     # The same examples every time: a test that fails must fail for the one who broke it.

@@ -129,7 +129,7 @@ print(len(model.predict(split.images)) == len(split.images))
 """
 
 
-def test_a_machine_lent_for_its_gpu_needs_torch_scikit_learn_pydantic_and_safetensors_alone():
+def test_networks_need_torch_scikit_learn_pydantic_and_safetensors_alone():
     command = [sys.executable, "-c", LIGHT]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
