@@ -85,7 +85,7 @@ def assert_same(first, second):
         assert torch.equal(mine, theirs)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
