@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tenfold.errors import TrackingError, TrialError, TrialStoppedError, TrialTimeoutError
-from tenfold.executor import Caller, Event
 from tenfold.files import write_text
 from tenfold.fitting import read_folder
 from tenfold.records import FitUnit, Predictions, Trial, TrialResult, Views
 from tenfold.tracking import Tracker
+from tenfold.worker import Caller, Event
 from tenfold.workspace import Workspace
 
 
