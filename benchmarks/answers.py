@@ -59,6 +59,7 @@ def measure(spec: Mapping[str, Any]) -> dict[str, Any]:
     export_s = time.perf_counter() - started
     Path(spec["graph"]).write_bytes(graph)
     seen = split.test.images
+    np.save(Path(spec["graph"]).with_suffix(".labels.npy"), model.predict(seen))
     found = {
         "fit_s": fit_s,
         "export_s": export_s,

@@ -13,7 +13,7 @@ from tenfold.bundling import export_bundle
 from tenfold.cli.app import app
 from tenfold.config import Settings, parse_config
 from tenfold.data import load_dataset, make_split, settings_of
-from tenfold.errors import CorruptDataError, ParityError, UsageError
+from tenfold.errors import CorruptDataError, ExportError, ParityError, UsageError
 from tenfold.evaluation import accuracy_of
 from tenfold.experiment import run_experiment
 from tenfold.graphs import PROOF_FILE
@@ -62,7 +62,11 @@ def home(tmp_path_factory, empty_database):
     own = {
         **QUICK,
         "name": "own",
-        "models": [{"model": "knn", "params": {"n_neighbors": 1}}, "sgd"],
+        "models": [
+            {"model": "knn", "params": {"n_neighbors": 1}},
+            "sgd",
+            {"model": "mlp", "params": {"epochs": 8, "batch_size": 32}},
+        ],
         "refit": "all",
         "dataset": {"source": str(folder / "own.npz"), "cv_below": 0},
     }
@@ -169,6 +173,35 @@ def test_a_refit_is_exported_and_keeps_the_limits_of_its_train_fit(home, export,
     assert accuracy == pytest.approx(row.scores.accuracy.value)
     # What is learned by heart is never doubted: limits by those rows would alarm at anything.
     assert answers.outliers.mean() < 0.2
+
+
+def test_a_network_is_exported_in_int8_with_scores_of_its_own(home, export, tmp_path, monkeypatch):
+    workspace, _, _, _ = home
+    monkeypatch.setenv("TENFOLD_HOME", str(workspace.home))
+    arguments = ["models", "export", "own/mlp", "--int8", "--out", str(tmp_path / "small")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    bundle, whole = load_bundle(tmp_path / "small"), export("own", model="mlp")
+    assert bundle.info.title == f"{whole.info.title}, int8"
+    assert bundle.info.quantization.images > 50
+    assert whole.info.quantization is None
+    digits = load_dataset("digits")
+    accuracy = accuracy_of(
+        digits.labels[900:1000], bundle.predict(digits.images[900:1000]).probabilities
+    )
+    assert bundle.info.scores["accuracy"].value == pytest.approx(accuracy)
+    sizes = [(found.path / "model.onnx").stat().st_size for found in (bundle, whole)]
+    assert sizes[0] < sizes[1]
+    card = (bundle.path / "MODEL_CARD.md").read_text()
+    assert "turned into 8-bit numbers" in card
+    assert "8-bit" not in (whole.path / "MODEL_CARD.md").read_text()
+
+
+def test_int8_of_a_model_that_has_none_is_refused_and_nothing_is_written(home, tmp_path):
+    _, settings, _, _ = home
+    with pytest.raises(ExportError, match="Only networks have an int8 variant"):
+        export_bundle("own", tmp_path / "x", created=NOW, settings=settings, model="knn", int8=True)
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_trial_that_kept_no_graph_says_what_to_do(home, export):

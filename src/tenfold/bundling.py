@@ -14,9 +14,11 @@ from tenfold.bundle import Bundle, BundleFacts, Score, Thresholds, write_bundle
 from tenfold.config import DatasetConfig, Settings, name_for
 from tenfold.data import Dataset, Split, list_datasets
 from tenfold.errors import CorruptDataError, UsageError, nearest
+from tenfold.evaluation import Scores
 from tenfold.fitting import open_split, read_folder
 from tenfold.graphs import MODEL_FILE, FittedGraph
 from tenfold.imaging import measure_style
+from tenfold.quantizing import quantize
 from tenfold.tracking import MlflowTracker
 from tenfold.workspace import Workspace
 
@@ -31,6 +33,7 @@ def export_bundle(
     settings: Settings,
     model: str | None = None,
     licence: str | None = None,
+    int8: bool = False,
 ) -> Bundle:
     """Write a bundle of what an experiment found.
 
@@ -41,8 +44,10 @@ def export_bundle(
         settings: Where the workspace and the data lie.
         model: A model of it, of which the best recipe is taken; default: the winner.
         licence: On what terms the model may be used; default: not stated, and whose data it knows.
+        int8: Write a network's variant in 8-bit numbers, with its own scores.
 
     Raises:
+        ExportError: There is no int8 variant, or its accuracy does not hold.
         UsageError: There is no such experiment or model, or its graph was not kept.
         ParityError: The graph answers otherwise than the estimator; nothing was written.
         TrackingError: MLflow cannot be reached.
@@ -60,12 +65,14 @@ def export_bundle(
     graph, record = _read_trial(workspace, row, experiment)
     labels = graph.probabilities.argmax(axis=1)
     data, citation = _describe_data(dataset)
+    small = quantize(graph.model, split, trial_key=row["test_key"]) if int8 else None
+    scores = _scores(row) if small is None else _scores_of(small.scores)
     return write_bundle(
         path,
         model=graph.model,
         facts=BundleFacts(
             name=name_for(f"{experiment}-{model.rpartition(':')[2]}" if model else experiment),
-            title=_title(row),
+            title=f"{_title(row)}, int8" if int8 else _title(row),
             model=row["model"],
             params=row["params"],
             class_names=split.class_names,
@@ -73,7 +80,8 @@ def export_bundle(
             style=measure_style(split.images, split.image_shape),
             calibration=record["calibration"],
             thresholds=Thresholds(outlier=graph.outlier_threshold),
-            scores=_scores(row),
+            quantization=None if small is None else small.facts,
+            scores=scores,
             test_images=document["test_images"],
             dataset=data,
             fingerprint=dataset.fingerprint,
@@ -87,6 +95,7 @@ def export_bundle(
         images=split.images[graph.rows],
         labels=labels.astype(np.int64),
         probabilities=graph.probabilities,
+        int8=None if small is None else small.model,
     )
 
 
@@ -139,6 +148,14 @@ def _scores(row: Mapping[str, Any]) -> dict[str, Score]:
         name: Score(**found)
         for name, found in row["scores"].items()
         if found is not None and None not in found.values()
+    }
+
+
+def _scores_of(scores: Scores) -> dict[str, Score]:
+    return {
+        name: Score(value=found.value, low=found.low, high=found.high)
+        for name, found in scores.intervals().items()
+        if found.defined
     }
 
 

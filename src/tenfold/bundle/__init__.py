@@ -1,6 +1,6 @@
 """A model's bundle: its graph, what is known of it, a card, and sums; safe to load from anyone."""
 
-from tenfold.bundle.info import BundleFacts, BundleInfo, Score, Thresholds
+from tenfold.bundle.info import BundleFacts, BundleInfo, Quantization, Score, Thresholds
 from tenfold.bundle.loading import Bundle, NamedAnswers, load_bundle
 from tenfold.bundle.operators import OPERATORS, OPSETS
 from tenfold.bundle.parity import PARITY_IMAGES, TOLERANCE, Parity, prove_parity
@@ -16,6 +16,7 @@ __all__ = [
     "BundleInfo",
     "NamedAnswers",
     "Parity",
+    "Quantization",
     "Score",
     "Thresholds",
     "load_bundle",

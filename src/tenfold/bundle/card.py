@@ -95,7 +95,7 @@ def _use(info: BundleInfo) -> str:
           pens, cameras and people give other scores: measure them with `tenfold evaluate`.
         - {_doubt(info)}
         - The graph was compared with its estimator on {info.parity.images:,} images: it gave the
-          same labels, and probabilities within {info.parity.largest_difference:.1g}.
+          same labels, and probabilities within {info.parity.largest_difference:.1g}.{_int8(info)}
 
         ## How to use it
 
@@ -113,6 +113,19 @@ def _use(info: BundleInfo) -> str:
         `model.onnx` alone answers too, in any ONNX runtime: `images`, uint8, one row of
         {height * width} grey levels each, gives `label`, `probabilities` and `outlier_score`.
         """
+    )
+
+
+def _int8(info: BundleInfo) -> str:
+    found = info.quantization
+    if found is None:
+        return ""
+    before = found.accuracy_before
+    return (
+        "\n- Afterwards it was turned into 8-bit numbers, which changed "
+        f"{found.labels_changed} of {found.images:,} labels of\n  validation images: accuracy "
+        f"{found.accuracy:.4f}, before {before.value:.4f} ({before.low:.4f} to {before.high:.4f}). "
+        "The\n  scores above are of the graph in this bundle."
     )
 
 

@@ -23,6 +23,21 @@ class Score(FrozenModel):
     high: float = Field(description="Upper end.")
 
 
+class Quantization(FrozenModel):
+    """What 8-bit numbers changed, on validation images; the accuracy held."""
+
+    images: int = Field(ge=1, description="Validation images that both graphs answered.")
+    accuracy: float = Field(ge=0, le=1, description="Of the graph in 8-bit numbers.")
+    accuracy_before: Score = Field(description="Of the graph in 32-bit numbers.")
+    labels_changed: int = Field(ge=0, description="Images that were given another label.")
+
+    @model_validator(mode="after")
+    def _holds(self) -> Quantization:
+        if self.accuracy < self.accuracy_before.low:
+            raise ValueError("accuracy must not be below the interval of accuracy_before")
+        return self
+
+
 class Thresholds(FrozenModel):
     """From where on an answer is doubtful."""
 
@@ -51,6 +66,9 @@ class BundleFacts(FrozenModel):
         description="How scores became probabilities, as plain values; null: nothing was needed."
     )
     thresholds: Thresholds = Field(description="From where on an answer is doubtful.")
+    quantization: Quantization | None = Field(
+        default=None, description="What 8-bit numbers changed; null: the graph has none."
+    )
     scores: dict[str, Score] = Field(description="On the test images, by name.")
     test_images: int = Field(ge=0, description="How many images the scores are on.")
     dataset: Text = Field(description="The data set that it was trained on.")
@@ -81,7 +99,9 @@ class BundleInfo(BundleFacts):
     """Everything in ``bundle.json``."""
 
     format: Literal[1] = Field(default=1, description="Version of the bundle's form.")
-    parity: Parity = Field(description="Proof that the graph answers as its estimator does.")
+    parity: Parity = Field(
+        description="Proof that the graph, before any quantization, answers as its estimator does."
+    )
     versions: Versions = Field(description="What the bundle was made with.")
 
     def to_json(self) -> bytes:

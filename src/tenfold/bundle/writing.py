@@ -35,6 +35,7 @@ def write_bundle(
     images: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.integer[Any]],
     probabilities: npt.NDArray[np.floating[Any]],
+    int8: bytes | None = None,
 ) -> Bundle:
     """Write a bundle, if the graph answers as its estimator does.
 
@@ -46,6 +47,7 @@ def write_bundle(
             fewer.
         labels: ``(n,)`` class indices that the estimator gave them.
         probabilities: ``(n, k)`` that it gave them.
+        int8: The graph's variant that is written in its place, of which the facts tell.
 
     Returns:
         The bundle, loaded from where it was written.
@@ -56,11 +58,12 @@ def write_bundle(
         StorageError: The files cannot be written.
     """
     height, width = facts.image_shape
-    opset = check_graph(model, n_pixels=height * width, n_classes=len(facts.class_names))
+    written = model if int8 is None else int8
+    opset = check_graph(written, n_pixels=height * width, n_classes=len(facts.class_names))
     parity = prove_parity(OnnxClassifier(model), images, labels=labels, probabilities=probabilities)
     versions = Versions(tenfold=version("tenfold"), onnx=_version_of("onnx"), opset=opset)
     info = BundleInfo(**facts.model_dump(), parity=parity, versions=versions)
-    files = {MODEL: model, INFO: info.to_json(), CARD: render_card(info)}
+    files = {MODEL: written, INFO: info.to_json(), CARD: render_card(info)}
     files[SUMS] = sums_of(files)
     if path.suffix == ".zip":
         write_bytes(path, _zipped(files))

@@ -32,6 +32,10 @@ def export(
     licence: Annotated[
         str | None, typer.Option(help="On what terms the model may be used, for its card.")
     ] = None,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="A network in 8-bit numbers, if its accuracy holds."),
+    ] = False,
 ) -> None:
     """Write a finished experiment's model as a bundle: graph, card, scores and sums.
 
@@ -48,5 +52,6 @@ def export(
         settings=load_settings(),
         model=name or None,
         licence=licence,
+        int8=int8,
     )
     typer.echo(f"{bundle.info.title} written to {bundle.path}")

@@ -18,6 +18,7 @@ Floats = npt.NDArray[np.floating[Any]]
 
 _DIRECTIONS = 32
 _MOST_ROWS = 10_000
+_BLOCK_ROWS = 1000
 _MOST_VALUES = 50_000_000
 _LEAST_LIMIT = 1e-6  # of a measure that is zero for every familiar image
 # Of the mean variance. Some directions hold nothing but rounding: layer norm makes such ones.
@@ -61,6 +62,7 @@ class Distance:
         )
         centre = np.bincount(members) @ means / n_rows
         within = features - means.astype(features.dtype)[members]
+        del features  # as large as what is left after it
         r = max(0, min(_DIRECTIONS, n_features - 1, n_rows - len(classes)))
         _, lengths, found = randomized_svd(within, max(r, 1), random_state=0)
         variances, directions = lengths[:r].astype(np.float64) ** 2 / n_rows, found[:r].T
@@ -80,6 +82,12 @@ class Distance:
 
     def measure(self, features: Floats) -> Floats:
         """Return ``(n,)`` distances, 0 and above."""
+        blocks = range(0, len(features), _BLOCK_ROWS)
+        return np.concatenate(
+            [self._measure(features[start : start + _BLOCK_ROWS]) for start in blocks]
+        )
+
+    def _measure(self, features: Floats) -> Floats:
         shifted = features - self.centre
         known = ((shifted @ self.directions) ** 2).sum(axis=1)
         whole = self.rate * (shifted**2).sum(axis=1) - known

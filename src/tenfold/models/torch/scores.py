@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from tenfold.models.torch.rows import Rows
 
-_EVALUATION_ROWS = 2000
+_EVALUATION_ROWS = 1000
 
 
 @torch.inference_mode()
