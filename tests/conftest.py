@@ -34,12 +34,16 @@ def pytest_ignore_collect(collection_path, config):
     return not any("mark.cuda" in file.read_text(encoding="utf-8") for file in files) or None
 
 
+def need_data(name):
+    """Skip a test without a data set's real files, or fail it where they are required."""
+    if not (DATA_DIR / name).is_dir():
+        reason = f"needs real files: set TENFOLD_DATA_DIR to the folder that holds {name}/"
+        (pytest.fail if name in REQUIRED else pytest.skip)(reason)
+
+
 def pytest_runtest_setup(item):
-    if item.get_closest_marker("mnist") and not (DATA_DIR / "mnist").is_dir():
-        reason = "needs the real MNIST files: set TENFOLD_DATA_DIR to the folder that holds mnist/"
-        if "mnist" in REQUIRED:
-            pytest.fail(reason)
-        pytest.skip(reason)
+    if item.get_closest_marker("mnist"):
+        need_data("mnist")
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +55,12 @@ def clean_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("TENFOLD_HOME", str(tmp_path / "workspace"))
     monkeypatch.setenv("TENFOLD_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture(name="need_data")
+def _need_data():
+    """Return the function for tests that need more than MNIST."""
+    return need_data
 
 
 @pytest.fixture

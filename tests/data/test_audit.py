@@ -147,9 +147,8 @@ def test_digits_have_nothing_that_spoils_scores():
 
 
 @pytest.mark.mnist
-def test_the_known_near_copies_of_fashion_mnist_are_found(data_dir):
-    if not (data_dir / "fashion-mnist").is_dir():
-        pytest.skip(f"fashion-mnist is not in {data_dir}")
+def test_the_known_near_copies_of_fashion_mnist_are_found(data_dir, need_data):
+    need_data("fashion-mnist")
     audit = audit_split(make_split(load_dataset("fashion-mnist")))
     assert audit.near_checked == 10_000
     assert (13360, 4998) in [(pair.development_row, pair.test_row) for pair in audit.near]

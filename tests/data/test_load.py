@@ -135,9 +135,8 @@ def test_a_file_with_another_sum_is_refused(tmp_path, draw, idx_bytes):
         ("usps", 7_291, 2_007, (16, 16), "-1..1: round((v+1)*255/2)"),
     ],
 )
-def test_real_data_are_what_the_catalogue_says(data_dir, name, n, n_test, shape, rule):
-    if not get_entry(name).is_ready(data_dir):
-        pytest.skip(f"{name} is not in {data_dir}")
+def test_real_data_are_what_the_catalogue_says(data_dir, need_data, name, n, n_test, shape, rule):
+    need_data("mnist" if name == "mnist-small" else name)
     dataset = load_dataset(name)
     assert (len(dataset), len(dataset.test)) == (n, n_test)
     assert dataset.image_shape == shape
