@@ -7,6 +7,7 @@ from torch import nn
 from tenfold.config.params import PARAMS
 from tenfold.errors import ModelInputError
 from tenfold.models.torch.networks import NETWORKS, build_network
+from tenfold.models.torch.networks.layers import Dropout, FlattenByPixel
 
 KerasCnnParams, MlpParams = PARAMS["keras_cnn"], PARAMS["mlp"]
 
@@ -98,6 +99,58 @@ def test_mlp_has_the_layers_asked_for(batch_norm):
     assert sum(isinstance(layer, nn.BatchNorm1d) for layer in network) == 2 * batch_norm
     biases = 10 + (2 * (64 + 32) if batch_norm else 64 + 32)
     assert count(network) == 784 * 64 + 64 * 32 + 32 * 10 + biases
+
+
+@pytest.mark.parametrize("chance", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_dropout_drops_by_chance_and_keeps_the_mean(chance, layout):
+    torch.manual_seed(0)
+    values = torch.ones((50, 7, 21, 19), requires_grad=True)
+    held = values.to(memory_format=layout)
+    dropped = Dropout(chance)(held)
+    assert dropped.is_contiguous(memory_format=layout)
+    kept = dropped != 0
+    n = values.numel()
+    assert abs(float((~kept).sum()) - chance * n) < 4 * (n * chance * (1 - chance)) ** 0.5
+    assert torch.allclose(dropped[kept], torch.tensor(1 / (1 - chance)))
+    dropped.sum().backward()
+    assert torch.equal(values.grad, dropped.detach())
+
+
+def test_dropout_drops_neighbours_apart_though_four_share_a_random_number():
+    torch.manual_seed(0)
+    kept = (Dropout(0.5)(torch.ones(100_000)) != 0).float()
+    for apart in (1, 2, 3):
+        pairs = torch.stack([kept[:-apart], kept[apart:]])
+        assert abs(float(torch.corrcoef(pairs)[0, 1])) < 4 / 100_000**0.5
+
+
+def test_dropout_takes_any_strides_and_rests_outside_training():
+    wide = torch.ones((6, 8)).t()[:, ::2]
+    assert Dropout(0.5)(wide).shape == (8, 3)
+    assert Dropout(0.5).eval()(wide) is wide
+    assert Dropout(0.0)(wide) is wide
+
+
+def test_pixels_by_pixel_and_channel_by_channel_hold_the_same():
+    pictures = torch.arange(24.0).reshape(2, 3, 2, 2)
+    rows = FlattenByPixel()(pictures)
+    assert rows[0].tolist() == [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]
+    last = pictures.contiguous(memory_format=torch.channels_last)
+    assert FlattenByPixel()(last).data_ptr() == last.data_ptr()
+
+
+def test_pooling_before_relu_changes_neither_numbers_nor_gradients():
+    torch.manual_seed(0)
+    pictures = torch.randn((3, 4, 8, 8)).round(decimals=1)  # with ties
+    found = []
+    for layers in ((nn.ReLU(), nn.MaxPool2d(2)), (nn.MaxPool2d(2), nn.ReLU())):
+        seen = pictures.clone().requires_grad_()
+        out = nn.Sequential(*layers)(seen)
+        (out * torch.arange(out.numel()).reshape(out.shape)).sum().backward()
+        found.append((out.detach(), seen.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
 
 
 def test_pixels_are_scaled_inside_the_network():

@@ -16,7 +16,7 @@ from tenfold.errors import ExportError
 from tenfold.export.answers import Given
 from tenfold.export.attention import add_attention, add_patches
 from tenfold.export.graph import Graph
-from tenfold.models.torch.networks.layers import Pixels, Residual
+from tenfold.models.torch.networks.layers import Dropout, FlattenByPixel, Pixels, Residual
 from tenfold.models.torch.networks.principal import PrincipalComponents
 from tenfold.models.torch.networks.vit import Attention, Block, MeanOfPatches, Patches
 
@@ -92,6 +92,9 @@ def _fused(layers: Iterable[nn.Module]) -> list[nn.Module]:
 
 def _pixels(graph: Graph, _: str, layer: Pixels) -> str:
     scaled = graph.unit_pixels()
+    if layer.spread != 1:
+        centred = graph.add("Sub", scaled, np.float32(layer.mean))
+        scaled = graph.add("Div", centred, np.float32(layer.spread))
     return scaled if layer.image_shape is None else graph.reshape(scaled, -1, 1, *layer.image_shape)
 
 
@@ -135,6 +138,10 @@ def _max_pool(graph: Graph, value: str, layer: nn.MaxPool2d) -> str:
     return graph.add("MaxPool", value, kernel_shape=size, strides=step, ceil_mode=ceil)
 
 
+def _flatten_by_pixel(graph: Graph, value: str, _: FlattenByPixel) -> str:
+    return graph.add("Flatten", graph.add("Transpose", value, perm=[0, 2, 3, 1]), axis=1)
+
+
 def _linear(graph: Graph, value: str, layer: nn.Linear) -> str:
     product = graph.add("MatMul", value, layer.weight.detach().numpy().T)
     return graph.add("Add", product, layer.bias.detach().numpy())
@@ -163,7 +170,6 @@ def _plain(operator: str, **attributes: Any) -> Callable[[Graph, str, Any], str]
 _RULES: dict[type[nn.Module], Callable[[Graph, str, Any], str]] = {
     nn.BatchNorm2d: _batch_norm,
     nn.Conv2d: _conv,
-    nn.Dropout: lambda _graph, value, _layer: value,
     nn.Flatten: _plain("Flatten", axis=1),
     nn.GELU: _plain("Gelu"),
     nn.LayerNorm: _layer_norm,
@@ -173,6 +179,8 @@ _RULES: dict[type[nn.Module], Callable[[Graph, str, Any], str]] = {
     nn.Sequential: _sequential,
     Attention: add_attention,
     Block: _block,
+    Dropout: lambda _graph, value, _layer: value,
+    FlattenByPixel: _flatten_by_pixel,
     MeanOfPatches: lambda graph, value, _: graph.reduce("ReduceMean", value, 1),
     Patches: add_patches,
     Pixels: _pixels,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from tenfold.config.network_params import CnnParams, DeepCnnParams, PcaCnnParams
-from tenfold.models.torch.networks.layers import Pixels, Residual, normed_conv
+from tenfold.models.torch.networks.layers import Dropout, Pixels, Residual, normed_conv
 from tenfold.models.torch.networks.principal import PrincipalComponents
 
 
@@ -61,7 +61,7 @@ def build_deep_cnn(
         Residual(2 * width),
         nn.MaxPool2d(2, ceil_mode=True),
         nn.Flatten(),
-        nn.Dropout(params.dropout),
+        Dropout(params.dropout),
         nn.Linear(2 * width * height * length, n_classes),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from tenfold.config.network_params import FcnnParams, MlpParams
-from tenfold.models.torch.networks.layers import Pixels
+from tenfold.models.torch.networks.layers import Dropout, Pixels
 
 
 def build_mlp(params: MlpParams, image_shape: tuple[int, int], n_classes: int) -> nn.Module:
@@ -18,7 +18,7 @@ def build_mlp(params: MlpParams, image_shape: tuple[int, int], n_classes: int) -
             layers.append(nn.BatchNorm1d(units))
         layers.append(nn.ReLU())
         if params.dropout:
-            layers.append(nn.Dropout(params.dropout))
+            layers.append(Dropout(params.dropout))
         width = units
     layers.append(nn.Linear(width, n_classes))
     return nn.Sequential(*layers)
@@ -37,9 +37,9 @@ def build_fcnn(
         Pixels(),
         nn.Linear(image_shape[0] * image_shape[1], 128),
         nn.ReLU(),
-        nn.Dropout(0.1),
+        Dropout(0.1),
         nn.Linear(128, 128),
         nn.ReLU(),
-        nn.Dropout(0.25),
+        Dropout(0.25),
         nn.Linear(128, n_classes),
     )

@@ -7,27 +7,65 @@ from torch import Tensor, nn
 
 
 class Pixels(nn.Module):
-    """Turn rows of pixels into what a network computes with: 0..1, flat or as pictures.
+    """Turn rows of pixels into what a network computes with, flat or as pictures.
 
     Args:
         image_shape: Height and width; None keeps the rows flat.
+        mean: What is taken off pixels of 0..1.
+        spread: What the rest is divided by.
     """
 
-    def __init__(self, image_shape: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self, image_shape: tuple[int, int] | None = None, *, mean: float = 0.0, spread: float = 1.0
+    ) -> None:
         super().__init__()
-        self.image_shape = image_shape
+        self.image_shape, self.mean, self.spread = image_shape, mean, spread
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return ``(n, pixels)`` or ``(n, 1, height, width)`` float32, values 0 to 1.
+        """Return ``(n, pixels)`` or ``(n, 1, height, width)`` float32.
 
         Args:
             rows: ``(n, height * width)``, values 0 to 255, uint8 or floating.
         """
         scaled = rows.to(torch.float32) / 255
+        if self.spread != 1:
+            scaled = (scaled - self.mean) / self.spread
         if self.image_shape is None:
             return scaled
         pictures = scaled.view(-1, 1, *self.image_shape)
         return pictures.contiguous(memory_format=torch.channels_last)
+
+
+class Dropout(nn.Dropout):
+    """`torch.nn.Dropout`, which on a processor cuts each random number into four.
+
+    The library draws a number for each value, one after the other on one thread: as long as a
+    convolution takes. Here 16 bits decide, so the chance is right to 1/65,536. In place of the
+    values that are dropped stands zero; the others are divided by the chance to stay.
+    """
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return values of the same shape."""
+        if not self.training or not self.p or values.device.type != "cpu":
+            return super().forward(values)
+        count = values.numel()
+        bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
+        stays = bits.view(torch.int16)[:count] >= round(self.p * 2**16) - 2**15
+        mask = torch.empty_like(values)  # laid out in memory as the values are
+        mask.as_strided((count,), (1,)).copy_(stays).div_(1 - self.p)
+        return values * mask
+
+
+class FlattenByPixel(nn.Module):
+    """Turn pictures into rows, the channels of a pixel side by side, as they lie in memory.
+
+    After a large layer that is much faster than `torch.nn.Flatten`, whose order, channel by
+    channel, has every value moved, and every gradient on its way back.
+    """
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return ``(n, height * width * channels)`` of ``(n, channels, height, width)``."""
+        return pictures.permute(0, 2, 3, 1).flatten(1)
 
 
 def normed_conv(

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tenfold.config.network_params import VitParams
-from tenfold.models.torch.networks.layers import Pixels
+from tenfold.models.torch.networks.layers import Dropout, Pixels
 
 _PATCHES_ACROSS = 4
 
@@ -58,7 +58,7 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.ask = nn.Linear(width, 3 * width)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
         self.merge = nn.Linear(width, width)
 
     def forward(self, patches: Tensor) -> Tensor:
@@ -106,15 +106,15 @@ class Block(nn.Module):
         self.look = nn.Sequential(
             nn.LayerNorm(width),
             Attention(width, params.heads, params.dropout),
-            nn.Dropout(params.dropout),
+            Dropout(params.dropout),
         )
         self.think = nn.Sequential(
             nn.LayerNorm(width),
             nn.Linear(width, hidden),
             nn.GELU(),
-            nn.Dropout(params.dropout),
+            Dropout(params.dropout),
             nn.Linear(hidden, width),
-            nn.Dropout(params.dropout),
+            Dropout(params.dropout),
         )
 
     def forward(self, patches: Tensor) -> Tensor:
