@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: $(STAMP) ## Compare every model family on the embedded digits
-	$(BIN)/tenfold compare experiments/quickstart.yaml
+	$(BIN)/tenfold compare experiments/quickstart.yaml --executor prefect
 
 check: $(STAMP) ## Format, lint, types, import floors
 	$(BIN)/ruff format --check src tests benchmarks examples

@@ -127,7 +127,8 @@ def _median_s(ask: Callable[..., Any], seen: np.ndarray, n: int, least_s: float)
 def _plain_conversion(model: Any) -> bytes | None:
     """Return what skl2onnx makes of stock scikit-learn's estimator; None where that is no test.
 
-    The stock SVC is given what Intel's has learned: its own fit would take many times as long.
+    The stock SVC is given what ours has learned, which is the same: its own fit would take many
+    times as long.
     """
     from skl2onnx import to_onnx
     from sklearn.neighbors import KNeighborsClassifier
@@ -139,13 +140,25 @@ def _plain_conversion(model: Any) -> bytes | None:
         stock = KNeighborsClassifier(model.n_neighbors, weights=model.weights, algorithm="brute")
         stock.fit(inner.images_.astype(np.float32), inner.codes_)
     elif name == "SvmClassifier":
-        stock = SVC(C=inner.C, kernel=inner.kernel, gamma=inner._gamma)  # noqa: SLF001
-        for attribute in (
-            *("support_", "support_vectors_", "_n_support", "dual_coef_", "_dual_coef_"),
-            *("intercept_", "_intercept_", "_gamma", "_sparse", "_probA", "_probB", "classes_"),
-            *("class_weight_", "shape_fit_", "n_features_in_", "fit_status_"),
-        ):
-            setattr(stock, attribute, getattr(inner, attribute))
+        stock = SVC(C=inner.C, kernel=inner.kernel, gamma=inner.gamma_)
+        learned = {
+            **{name: getattr(inner, name) for name in ("support_", "dual_coef_", "intercept_")},
+            "support_vectors_": inner.support_vectors_ / 255,
+            "classes_": np.arange(len(inner.n_support_)),
+            "class_weight_": np.ones(len(inner.n_support_)),
+            "n_features_in_": model.n_features_in_,
+            "shape_fit_": inner.support_vectors_.shape,
+            "fit_status_": 0,
+            "_sparse": False,
+            "_gamma": inner.gamma_,
+            "_n_support": inner.n_support_,
+            "_dual_coef_": inner.dual_coef_,
+            "_intercept_": inner.intercept_,
+            "_probA": np.empty(0),
+            "_probB": np.empty(0),
+        }
+        for attribute, value in learned.items():
+            setattr(stock, attribute, value)
     else:
         return None
     first = np.zeros((1, model.n_features_in_), dtype=np.float32)

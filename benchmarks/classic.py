@@ -3,8 +3,8 @@
     python benchmarks/classic.py yardstick|search|fit SETTINGS
 
 A `DataLoader` without workers over a `Dataset` that makes of each image a PIL picture, of that a
-float tensor of 0..1, and normalises it. Both recipes train the same network, of 1,199,882
-parameters. `networks.py` runs this; settings are a JSON object, and one JSON object is printed.
+float tensor of 0..1, and normalises it. `networks.py` runs this, and `fits.py` takes networks and
+loop from here; settings are a JSON object, and one JSON object is printed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,24 +34,94 @@ _TEST_BATCH = 1000
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the classic network is trained.
+    """How a network is trained.
 
     Args:
         batch_size: Images per step.
         rate: Step size of the first epoch.
         gamma: What the step size is multiplied by after each epoch.
         optimizer: Its class.
+        network: Makes the network from height and width and the number of classes.
     """
 
     batch_size: int
     rate: float
     gamma: float
     optimizer: type[torch.optim.Optimizer]
+    network: Callable[[tuple[int, int], int], nn.Module]
+
+
+def classic_network(shape: tuple[int, int], n_classes: int) -> nn.Module:
+    """Return the classic PyTorch network: 1,199,882 parameters for MNIST."""
+    height, width = ((side - 4) // 2 for side in shape)
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.25),
+        nn.Flatten(),
+        nn.Linear(64 * height * width, 128),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(128, n_classes),
+        nn.LogSoftmax(dim=1),
+    )
+
+
+def keras_network(shape: tuple[int, int], n_classes: int) -> nn.Module:
+    """Return the classic Keras network: 225,034 parameters for MNIST."""
+    height, width = (((side - 2) // 2 - 2) // 2 for side in shape)
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64 * height * width, 128),
+        nn.ReLU(),
+        nn.Linear(128, n_classes),
+        nn.LogSoftmax(dim=1),
+    )
+
+
+def perceptron(hidden: Sequence[int], shape: tuple[int, int], n_classes: int) -> nn.Module:
+    """Return a multi-layer perceptron.
+
+    Args:
+        hidden: Units of each hidden layer.
+        shape: Height and width.
+        n_classes: Outputs.
+    """
+    widths = [shape[0] * shape[1], *hidden]
+    layers = [
+        layer
+        for width, wider in itertools.pairwise(widths)
+        for layer in (nn.Linear(width, wider), nn.ReLU())
+    ]
+    return nn.Sequential(
+        nn.Flatten(), *layers, nn.Linear(widths[-1], n_classes), nn.LogSoftmax(dim=1)
+    )
 
 
 RECIPES = {
-    "classic": Recipe(batch_size=64, rate=1.0, gamma=0.7, optimizer=torch.optim.Adadelta),
-    "simple_conv_net": Recipe(batch_size=32, rate=1e-4, gamma=1.0, optimizer=torch.optim.Adam),
+    "classic": Recipe(
+        batch_size=64,
+        rate=1.0,
+        gamma=0.7,
+        optimizer=torch.optim.Adadelta,
+        network=classic_network,
+    ),
+    "simple_conv_net": Recipe(
+        batch_size=32,
+        rate=1e-4,
+        gamma=1.0,
+        optimizer=torch.optim.Adam,
+        network=classic_network,
+    ),
 }
 
 
@@ -82,7 +152,7 @@ class Pictures(Dataset):
 
 
 class Lesson:
-    """The classic network in training.
+    """A network in training.
 
     Args:
         rows: What it learns from and is graded on.
@@ -95,7 +165,7 @@ class Lesson:
         torch.manual_seed(seed)
         shape, n_classes = rows.split.image_shape, len(rows.split.class_names)
         self._rows, self._shape, self._device = rows, shape, torch.device(device)
-        self._network = build_network(shape, n_classes).to(self._device)
+        self._network = recipe.network(shape, n_classes).to(self._device)
         self._optimizer = recipe.optimizer(self._network.parameters(), lr=recipe.rate)
         self._schedule = torch.optim.lr_scheduler.StepLR(self._optimizer, 1, gamma=recipe.gamma)
         pictures = Pictures(rows.images, rows.labels, shape)
@@ -137,25 +207,6 @@ class Lesson:
             for images, _ in DataLoader(pictures, _TEST_BATCH)
         ]
         return torch.cat(said).numpy()
-
-
-def build_network(shape: tuple[int, int], n_classes: int) -> nn.Module:
-    """Return the classic network with fresh weights: 1,199,882 parameters for MNIST."""
-    height, width = ((side - 4) // 2 for side in shape)
-    return nn.Sequential(
-        nn.Conv2d(1, 32, 3),
-        nn.ReLU(),
-        nn.Conv2d(32, 64, 3),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Dropout(0.25),
-        nn.Flatten(),
-        nn.Linear(64 * height * width, 128),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.Linear(128, n_classes),
-        nn.LogSoftmax(dim=1),
-    )
 
 
 def yardstick(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,16 @@ class Rows:
     split: Split
     sealed: bool
 
+    def truth(self, choices: Mapping[str, Any]) -> npt.NDArray[np.int64]:
+        """Return the class indices of the held rows.
+
+        Args:
+            choices: What was decided beforehand; the sealed test is opened for it.
+        """
+        if self.sealed:
+            return open_sealed_test(self.split, choices=choices)
+        return self.split.labels[self.split.validation_rows]
+
     def grade(
         self, predicted: npt.NDArray[np.int64], choices: Mapping[str, Any]
     ) -> dict[str, float]:
@@ -41,10 +51,7 @@ class Rows:
             predicted: ``(n_held,)`` class indices.
             choices: What was decided beforehand; the sealed test is opened for it.
         """
-        if self.sealed:
-            truth = open_sealed_test(self.split, choices=choices)
-        else:
-            truth = self.split.labels[self.split.validation_rows]
+        truth = self.truth(choices)
         interval = wilson_interval(int((predicted == truth).sum()), len(truth))
         return {"accuracy": interval.value, "low": interval.low, "high": interval.high}
 
@@ -54,8 +61,9 @@ def load_rows(spec: Mapping[str, Any]) -> Rows:
 
     Args:
         spec: ``dataset``, a name; ``part``: ``"train"`` learns from the training rows and is graded
-            on the validation rows, ``"all"`` learns from both and is graded on the sealed test;
-            ``max_images``, the most rows to draw from the data set, or None.
+            on the validation rows, ``"all"`` learns from both and is graded on the sealed test,
+            ``"sweep"`` learns from the training rows and is graded on the sealed test, as the rows
+            of an experiment are; ``max_images``, the most rows to draw from the data set, or None.
 
     Raises:
         UsageError: The data cannot be used.
@@ -68,10 +76,7 @@ def load_rows(spec: Mapping[str, Any]) -> Rows:
     split = make_split(dataset, cv_below=0)
     if spec["part"] == "all":
         return Rows(split.images, split.labels, split.test.images, split, sealed=True)
-    return Rows(
-        split.images[split.train],
-        split.labels[split.train],
-        split.images[split.validation_rows],
-        split,
-        sealed=False,
-    )
+    images, labels = split.images[split.train], split.labels[split.train]
+    if spec["part"] == "sweep":
+        return Rows(images, labels, split.test.images, split, sealed=True)
+    return Rows(images, labels, split.images[split.validation_rows], split, sealed=False)

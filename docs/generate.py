@@ -11,9 +11,17 @@ from pathlib import Path
 import typer
 
 from tenfold.cli.app import app
-from tenfold.config import DatasetConfig, ExperimentConfig, ModelEntry, Settings
+from tenfold.config import (
+    DatasetConfig,
+    ExperimentConfig,
+    ModelEntry,
+    SearchedParameter,
+    Settings,
+    TuneConfig,
+)
 from tenfold.data import list_datasets
-from tenfold.models import SPECS, Choice
+from tenfold.models import SPECS
+from tenfold.search import describe_dimension
 
 TARGET = Path(__file__).with_name("reference.md")
 
@@ -36,6 +44,8 @@ def allowed(annotation: object) -> str:
     names = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path"}
     names[ModelEntry] = "model entry"
     names[DatasetConfig] = "dataset entry"
+    names[TuneConfig] = "tune entry"
+    names[SearchedParameter] = "list or range"
     return names.get(annotation, "anything")
 
 
@@ -118,6 +128,14 @@ def reference() -> str:
         "### `models`",
         "",
         *table(ModelEntry, "models.N."),
+        "### `models.N.space.PARAMETER`",
+        "",
+        "A plain list stands for `values` alone, null for a parameter that is not searched.",
+        "",
+        *table(SearchedParameter, "models.N.space.PARAMETER."),
+        "### `tune`",
+        "",
+        *table(TuneConfig, "tune."),
         "## Models",
         "",
     ]
@@ -125,10 +143,7 @@ def reference() -> str:
         lines += [f"### `{spec.name}`", "", f"{spec.summary} On leaderboards: {spec.title}.", ""]
         lines += table(spec.params)
         ranges = [
-            f"`{name}` {', '.join(map(str, space.values))}"
-            if isinstance(space, Choice)
-            else f"`{name}` {space.low:g} to {space.high:g}{', log scale' if space.log else ''}"
-            for name, space in spec.search_space.items()
+            f"`{name}` {describe_dimension(space)}" for name, space in spec.search_space.items()
         ]
         lines += [f"Default search space: {'; '.join(ranges)}.", ""]
     lines += ["## Data sets", "", "| name | what | images | source |", "|---|---|---|---|"]

@@ -1,11 +1,15 @@
 """What every test shares: a clean environment, prepared databases, and what may be skipped."""
 
+import importlib
 import os
 import shutil
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tenfold.search import StudyStorage
 from tenfold.tracking import MlflowTracker
 from tenfold.workspace import Workspace
 
@@ -19,6 +23,7 @@ else:
     settings.load_profile("repeatable")
 
 REQUIRED = os.environ.get("TENFOLD_TEST_REQUIRE", "").split(",")
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 DATA_DIR = Path(os.environ.get("TENFOLD_DATA_DIR", "no-data")).resolve()
 
 
@@ -41,7 +46,27 @@ def need_data(name):
         (pytest.fail if name in REQUIRED else pytest.skip)(reason)
 
 
+def need_postgres():
+    """Skip a test without PostgreSQL's programs, or fail it where they are required."""
+    with benchmarks() as load:
+        if load("postgres").find_binaries() is None:
+            reason = "needs PostgreSQL's programs: Debian's package is postgresql"
+            (pytest.fail if "postgres" in REQUIRED else pytest.skip)(reason)
+
+
+@contextmanager
+def benchmarks():
+    """Give what loads a module of benchmarks/, whose scripts lie beside each other."""
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        yield importlib.import_module
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+
+
 def pytest_runtest_setup(item):
+    if item.get_closest_marker("postgres"):
+        need_postgres()
     if item.get_closest_marker("mnist"):
         need_data("mnist")
 
@@ -50,7 +75,7 @@ def pytest_runtest_setup(item):
 def clean_environment(tmp_path, monkeypatch):
     """Give each test a workspace and a data folder of its own."""
     for name in list(os.environ):
-        if name.startswith(("TENFOLD_", "MLFLOW_")):
+        if name.startswith(("TENFOLD_", "MLFLOW_", "PREFECT_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("TENFOLD_HOME", str(tmp_path / "workspace"))
@@ -84,4 +109,38 @@ def workspace(tmp_path, empty_database):
     """Return the test's workspace, its database prepared."""
     workspace = Workspace(tmp_path / "workspace").open()
     shutil.copy(empty_database, workspace.home)
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def places():
+    """Return the module that starts servers and workers, each with its own folders."""
+    with benchmarks() as load:
+        yield load("places")
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(places, empty_database, tmp_path_factory):
+    """Return an MLflow server that hands artifacts on; its runs are those of all tests."""
+    from tenfold.servers import Server
+
+    folder = tmp_path_factory.mktemp("mlflow-server")
+    shutil.copy(empty_database, folder / "server.db")
+    with Server(places.mlflow_server(folder, f"sqlite:///{folder}/server.db")) as server:
+        server.wait_until_ready()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def empty_studies(tmp_path_factory):
+    """Return the studies' database as it is before the first study; making one takes a second."""
+    workspace = Workspace(tmp_path_factory.mktemp("studies")).open()
+    StudyStorage(None, workspace)
+    return workspace.home / "studies.db"
+
+
+@pytest.fixture
+def studies(workspace, empty_studies):
+    """Return the test's workspace, its databases prepared."""
+    shutil.copy(empty_studies, workspace.home)
     return workspace

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-import tenfold.experiment
 import tenfold.fitting
+import tenfold.workbench
 from tenfold.config import load_settings, parse_config
 from tenfold.errors import SealedTestError, StorageError, TrialError
 from tenfold.evaluation import TIME_COLUMNS
@@ -148,12 +148,12 @@ def test_the_test_labels_are_out_of_reach_until_every_choice_is_made(
         dataset, split = real(*args)
         return dataset, replace(split, test=copy.copy(split.test))  # labels are never copied
 
-    monkeypatch.setattr(tenfold.experiment, "open_split", without_test_labels)
+    monkeypatch.setattr(tenfold.workbench, "open_split", without_test_labels)
     monkeypatch.setattr(tenfold.fitting, "open_split", without_test_labels)
     tenfold.fitting._opened.cache_clear()
     told = []
     monkeypatch.setattr(
-        tenfold.experiment,
+        tenfold.workbench,
         "open_sealed_test",
         lambda split, choices: told.append(choices) or real_open(split, choices=choices),
     )
@@ -165,7 +165,7 @@ def test_the_test_labels_are_out_of_reach_until_every_choice_is_made(
     assert {run.info.run_name for run in finished} >= {"SGD", "SGD refit"}
 
 
-real_open = tenfold.experiment.open_sealed_test
+real_open = tenfold.workbench.open_sealed_test
 
 
 def test_the_same_seed_gives_the_same_table_also_with_two_at_a_time(workspace):

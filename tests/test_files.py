@@ -1,5 +1,8 @@
 """Files appear whole or not at all."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tenfold.errors import StorageError
@@ -29,3 +32,22 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot write .*choose another folder"):
         write_text(tmp_path / "file" / "a.txt", "x")
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_temporary_one(tmp_path):
+    path = write_text(tmp_path / "a.txt", "old")
+    script = (
+        "import pathlib, resource, signal\n"
+        "from tenfold.files import write_bytes\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"  # a write beyond it fails
+        f"write_bytes(pathlib.Path({str(path)!r}), bytes(5000))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"tenfold.errors.StorageError: cannot write {path}: File too large")
+    assert "then run the same command again" in last
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -95,7 +95,8 @@ def test_a_unit_ended_in_an_epoch_goes_on_there_and_its_history_is_whole(tmp_pat
     fit_unit(given, events.append)
     assert len(steps) == n_steps * (EPOCHS - ENDED_AFTER) / EPOCHS
     record, predictions, _ = read_folder(tmp_path / "jobs" / "key")
-    assert [event["step"] for event in events] == list(range(1, EPOCHS + 1))
+    assert [event["step"] for event in events[:-1]] == list(range(1, EPOCHS + 1))
+    assert events[-1] == {"key": "key", "done": True}
     assert record["history"] == whole[0]["history"]
     assert np.array_equal(predictions.test, whole[1].test)
     assert not any((tmp_path / "checkpoints").rglob("*.safetensors"))

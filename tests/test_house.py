@@ -93,6 +93,8 @@ def test_the_facade_lists_what_it_has_and_refuses_the_rest():
         ("import tenfold.models", ["sklearn", "torch", "mlflow"]),
         ("import tenfold.data", ["sklearn", "torch", "mlflow", "matplotlib"]),
         ("import tenfold.imaging", ["sklearn", "torch", "mlflow"]),
+        ("import tenfold.flow", ["prefect", "prefect_dask", "dask", "sklearn", "torch", "mlflow"]),
+        ("import tenfold.servers", ["prefect", "mlflow", "numpy", "psutil"]),
         ("import tenfold.bundle", ["onnx", "sklearn", "torch", "mlflow", "matplotlib", "typer"]),
     ],
 )

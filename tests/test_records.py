@@ -69,6 +69,25 @@ def test_a_torn_file_is_told(tmp_path, record, kept):
         type(record).read(path)
 
 
+@pytest.mark.parametrize("mark", [b"PK\x03\x04", b"PK\x01\x02"], ids=["local", "central"])
+def test_a_file_with_any_flipped_bit_in_its_directory_is_told_or_the_same(tmp_path, mark):
+    path = tmp_path / "p.npz"
+    Predictions(np.ones((3, 1)), np.ones((2, 1))).write(path)
+    whole = path.read_bytes()
+    start, answers = whole.index(mark), set()
+    for place in range(start, start + 40):
+        for bit in range(8):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+            try:
+                read = Predictions.read(path)
+                answers.add((read.validation is None, len(read.test)))
+            except (OSError, ValueError):
+                answers.add("told")
+    # An entry may be lost without a trace; who wants validation predictions has to look for them.
+    assert answers <= {"told", (False, 2), (True, 2)}
+    assert "told" in answers
+
+
 def test_a_key_does_not_depend_on_the_order_of_parameters():
     def key(params):
         return TrialKey("f", "m", params, 0, False, "s", 1, 1, "", NUMERICS).digest
@@ -108,3 +127,24 @@ def test_a_unit_is_named_as_a_person_would():
     assert FitUnit((trial,), ("k",), NUMERICS).name == "KNN n_neighbors=3"
     again = Trial("knn", {}, "KNN", "", 0, refit=True)
     assert FitUnit((again,), ("k",), NUMERICS).name == "KNN (refit)"
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [
+        ("n_neighbors={k}", "KNN n_neighbors=3, 15 (refit)"),
+        ("n_neighbors={k}, weights=distance", "KNN weights=distance, n_neighbors=3, 15 (refit)"),
+        ("sizes=(64, 32), n_neighbors={k}", "KNN sizes=(64, 32), n_neighbors=3, 15 (refit)"),
+        ("", "KNN n_neighbors=3, 15 (refit)"),
+    ],
+)
+def test_a_unit_of_several_trials_names_their_values(label, shown):
+    trials = tuple(
+        Trial("knn", {"n_neighbors": k, "pca": None}, "KNN", label.format(k=k), 0, refit=True)
+        for k in (3, 15)
+    )
+    unit = FitUnit(trials, ("a", "b"), NUMERICS, ("base-a", "base-b"))
+    assert unit.name == shown
+    one = unit.only({"b"})
+    assert (one.trials, one.keys, one.bases) == (trials[1:], ("b",), ("base-b",))
+    assert one.name == trials[1].name

@@ -1,17 +1,29 @@
 """Kills, interrupts and company: nothing is lost, nothing is done twice."""
 
 import csv
+import errno
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from mlflow import MlflowClient
 
+from tenfold.config import load_settings, parse_config
+from tenfold.errors import StorageError, TrialError
 from tenfold.evaluation import TIME_COLUMNS
+from tenfold.experiment import run_experiment
+from tenfold.records import Predictions
+from tenfold.runner import NullObserver
+from tenfold.search import expand_grid
+from tenfold.workbench import open_workbench
 
 WAITING = """
 import os, pathlib, threading
@@ -143,3 +155,222 @@ def test_two_at_once_both_finish_and_each_trial_is_run_once(gates, tmp_path):
     for process in both:
         finish(process)
     assert sorted(fits(gates)) == ["0", "1", "2"]
+
+
+def test_an_interrupt_is_heard_while_another_process_has_the_trial(gates, workspace):
+    holder = start(gates)
+    wait_at(gates, holder, 0)
+    waiter = start(gates)
+    try:
+        assert any("waiting for Gate number=0, which another" in line for line in waiter.stderr)
+        waiter.send_signal(signal.SIGINT)
+        _, err = waiter.communicate(timeout=60)
+        assert waiter.returncode == 130, err
+        let(gates, 0, 1, 2)
+        (gates / "waits-0").write_bytes(b"")  # opens the gate
+        finish(holder)
+        assert sorted(fits(gates)) == ["0", "1", "2"]
+    finally:
+        for process in (holder, waiter):
+            process.kill()
+            process.communicate()
+
+
+BASE = {
+    "name": "once",
+    "units_at_once": 0,
+    "threads": 1,
+    "models": ["tally:Tally", "sgd"],
+    "dataset": {"source": "data.npz", "cv_below": 0, "test_fraction": 0.2},
+}
+TALLY = """
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+class Tally(ClassifierMixin, BaseEstimator):
+    "Predicts how often each class was seen."
+
+    def __init__(self, power=1):
+        self.power = power
+
+    def fit(self, X, y):
+        self.classes_, counts = np.unique(y, return_counts=True)
+        self.shares_ = counts**self.power / (counts**self.power).sum()
+        return self
+
+    def predict_proba(self, X):
+        return np.tile(self.shares_, (len(X), 1))
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, workspace):
+    """Work in a folder with a data set and an own estimator, whose two trials are finished."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tally", raising=False)  # another test's
+    (tmp_path / "tally.py").write_text(TALLY)
+    chance = np.random.default_rng(0)
+    images = chance.integers(0, 256, (200, 4, 4), dtype=np.uint8)
+    np.savez("data.npz", images=images, labels=np.arange(200) % 3)
+    assert reused() == [False, False]
+    return tmp_path
+
+
+def reused(**changes):
+    """Fit the two trials; return which of them were found finished."""
+    config = parse_config({**BASE, **changes})
+    workbench = open_workbench(config, None, settings=load_settings(), observer=NullObserver())
+    with workbench as opened:
+        return [result.reused for result in opened.sweep.fit(expand_grid(config))]
+
+
+def change_arrays(**changes):
+    with np.load("data.npz") as arrays:
+        np.savez("data.npz", **{**arrays, **changes})
+
+
+def test_what_does_not_change_a_result_does_not_run_a_trial_again(here):
+    assert reused() == [True, True]
+    assert reused(name="other", timeout_s=99, time_limit_s=99, memory_limit_mb=4096) == [True, True]
+    assert reused(refit="all", repeats=1, description="told otherwise") == [True, True]
+    os.utime("data.npz")
+    os.utime("tally.py")
+    assert reused(models=["sgd", "tally:Tally"]) == [True, True]
+
+
+def test_a_changed_pixel_runs_the_trials_again(here):
+    with np.load("data.npz") as arrays:
+        images = arrays["images"].copy()
+    images[7, 1, 2] ^= 1
+    change_arrays(images=images)
+    assert reused() == [False, False]
+
+
+def test_a_changed_label_runs_the_trials_again(here):
+    change_arrays(labels=np.roll(np.arange(200) % 3, 1))
+    assert reused() == [False, False]
+
+
+def test_another_target_runs_the_trials_again(here):
+    assert reused(dataset={**BASE["dataset"], "target": "1"}) == [False, False]
+
+
+def test_another_split_runs_the_trials_again(here):
+    assert reused(dataset={**BASE["dataset"], "validation_fraction": 0.3}) == [False, False]
+
+
+def test_a_changed_parameter_runs_its_trial_again(here):
+    models = [{"model": "tally:Tally", "params": {"power": 2}}, "sgd"]
+    assert reused(models=models) == [False, True]
+
+
+def test_another_seed_runs_the_trials_again(here):
+    assert reused(seed=7) == [False, False]
+
+
+def test_other_numerics_run_the_trials_again(here):
+    assert reused(threads=2) == [False, False]
+
+
+def test_a_changed_source_file_runs_its_trial_again(here):
+    (here / "tally.py").write_text(TALLY + "\n# changed\n")
+    assert reused() == [False, True]
+
+
+def test_a_new_version_of_fitting_runs_the_trials_again(here, monkeypatch):
+    monkeypatch.setattr("tenfold.sweep.FITTING_VERSION", 999)
+    assert reused() == [False, False]
+
+
+def test_a_deleted_artifacts_folder_runs_the_trials_again(here, workspace):
+    shutil.rmtree(workspace.artifacts)
+    assert reused() == [False, False]
+    assert reused() == [True, True]
+
+
+@pytest.mark.parametrize("name", ["predictions.npz", "trial.json"])
+def test_a_damaged_file_runs_its_trial_again(here, workspace, name):
+    first = sorted(workspace.artifacts.rglob(name))[0]
+    first.write_bytes(first.read_bytes()[:-30])
+    assert sorted(reused()) == [False, True]
+    assert reused() == [True, True]
+
+
+def test_lost_validation_predictions_run_their_trial_again(here, workspace):
+    first = sorted(workspace.artifacts.rglob("predictions.npz"))[0]
+    replace(Predictions.read(first), validation=None).write(first)
+    assert sorted(reused()) == [False, True]
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """Return a set of file names; the disk is full when one of them is written."""
+    full, fsync = set(), os.fsync
+
+    def write_through(descriptor):
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if any(path.name.startswith(f".{name}.") for name in full):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", write_through)
+    return full
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="finds open files as Linux does")
+def test_a_disk_that_is_full_for_the_worker_fails_its_trials_and_the_next_run_goes_on(
+    workspace, disk
+):
+    config = parse_config(
+        {**BASE, "models": ["sgd"], "dataset": {"source": "digits", "cv_below": 0}}
+    )
+    disk.add("predictions")
+    with pytest.raises(TrialError, match="cannot write .*predictions.*No space left on device"):
+        run_experiment(config)
+    assert not list(workspace.home.rglob(".predictions.*")), "nothing half-written"
+    assert set(statuses(workspace)) == {"FAILED"}
+    disk.clear()
+    (row,) = run_experiment(config).leaderboard.rows
+    assert (row.status, row.reused) == ("finished", False)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="finds open files as Linux does")
+def test_a_disk_that_is_full_for_the_results_keeps_the_trials(workspace, disk):
+    config = parse_config(
+        {**BASE, "models": ["sgd"], "dataset": {"source": "digits", "cv_below": 0}}
+    )
+    disk.add("results")
+    with pytest.raises(StorageError, match="cannot write .*results.*No space left on device"):
+        run_experiment(config)
+    assert not list(workspace.home.rglob(".results.*")), "nothing half-written"
+    disk.clear()
+    result = run_experiment(config)
+    assert [row.reused for row in result.leaderboard.rows] == [True]
+    document = json.loads((result.folder / "results.json").read_text(encoding="utf-8"))
+    assert len(document["rows"]) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="finds open files as Linux does")
+def test_a_disk_that_is_full_beside_the_tracker_leaves_no_finished_trial_failed(workspace, disk):
+    config = parse_config(
+        {**BASE, "models": ["sgd"], "dataset": {"source": "digits", "cv_below": 0}}
+    )
+    workbench = open_workbench(config, None, settings=load_settings(), observer=NullObserver())
+    with workbench as opened:
+        (trial,) = expand_grid(config)
+        disk.add(opened.sweep.unit(trial).keys[0])
+    with pytest.raises(StorageError, match="No space left on device"):
+        run_experiment(config)
+    assert "FINISHED" not in statuses(workspace)
+    assert "RUNNING" not in statuses(workspace)
+
+
+def test_a_later_experiment_names_the_trials_that_it_found_finished(here, workspace):
+    run_experiment(parse_config({**BASE, "name": "later", "refit": "none"}))
+    client = MlflowClient(tracking_uri=workspace.tracking_uri)
+    ids = [found.experiment_id for found in client.search_experiments()]
+    found = client.search_runs(ids)
+    trials = {run.info.run_id for run in found if "tenfold.key" in run.data.tags}
+    (parent,) = (run for run in found if run.info.run_name == "later")
+    assert set(parent.data.tags["tenfold.reused"].split()) == trials

@@ -19,7 +19,7 @@ from tenfold.errors import (
 from tenfold.worker import InlineCaller, WorkerProcess
 
 FUNCTIONS = """
-import os, signal, sys, threading
+import ctypes, os, signal, sys, threading
 def double(payload, on_event):
     on_event({"step": 1})
     print("noise on stdout")
@@ -29,6 +29,19 @@ def fail(payload, on_event):
 def hang(payload, on_event):
     on_event({"step": 0, "pid": os.getpid()})
     threading.Event().wait()
+def freeze(payload, on_event):
+    on_event({"step": 0, "pid": os.getpid()})
+    ctypes.PyDLL(None).pause()  # no thread of this process runs Python code any more
+def count(payload, on_event):
+    try:
+        for step in range(payload["steps"]):
+            try:
+                on_event({"step": step, "pid": os.getpid()})
+            except Exception:
+                pass
+    finally:
+        open(payload["unwound"], "w").close()
+    return {"pid": os.getpid()}
 def grow(payload, on_event):
     kept = []
     while True:
@@ -121,17 +134,79 @@ def test_closing_ends_a_call_under_way(worker):
         worker.call("chores:double", {"x": 1}, on_event=ignore)
 
 
-def test_a_killed_parent_leaves_no_worker(environ):
+@pytest.mark.parametrize("chore", ["hang", "freeze"])
+def test_a_killed_parent_leaves_no_worker(environ, chore):
     script = (
         "from tenfold.worker import WorkerProcess\n"
         f"worker = WorkerProcess({environ!r})\n"
-        "worker.call('chores:hang', {}, on_event=lambda e: print(e['pid'], flush=True))\n"
+        f"worker.call('chores:{chore}', {{}}, on_event=lambda e: print(e['pid'], flush=True))\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     child = psutil.Process(int(parent.stdout.readline()))
     parent.kill()
     parent.wait()
     child.wait(timeout=30)
+
+
+class HeardEnoughError(Exception):
+    """What a listener raises."""
+
+
+def raise_at(step, heard):
+    def on_event(event):
+        heard.append(event)
+        if event["step"] == step:
+            raise HeardEnoughError
+
+    return on_event
+
+
+def test_a_listener_that_raises_stops_the_call_and_the_process_stays_warm(worker, tmp_path):
+    heard, payload = [], {"steps": 10**9, "unwound": str(tmp_path / "unwound")}
+    with pytest.raises(HeardEnoughError):
+        worker.call("chores:count", payload, on_event=raise_at(2, heard))
+    assert [event["step"] for event in heard] == [0, 1, 2]
+    assert (tmp_path / "unwound").exists()
+    answer = worker.call("chores:count", {**payload, "steps": 3}, on_event=ignore)
+    assert answer == {"pid": heard[0]["pid"]}
+
+
+def test_a_stop_that_comes_after_the_last_event_does_not_reach_the_next_call(worker, tmp_path):
+    payload = {"steps": 1, "unwound": str(tmp_path / "unwound")}
+    for _ in range(3):
+        with pytest.raises(HeardEnoughError):
+            worker.call("chores:count", payload, on_event=raise_at(0, []))
+        worker.call("chores:count", payload, on_event=ignore)
+
+
+def test_a_stopped_call_that_comes_to_no_event_is_ended(worker, monkeypatch):
+    monkeypatch.setattr("tenfold.worker._STOP_S", 0.3)
+    heard = []
+    with pytest.raises(HeardEnoughError):
+        worker.call("chores:hang", {}, on_event=raise_at(0, heard))
+    assert not psutil.pid_exists(heard[0]["pid"])
+    assert worker.call("chores:double", {"x": 1}, on_event=ignore)["twice"] == 2
+
+
+def test_an_interrupt_while_listening_ends_the_process_at_once(worker):
+    pids = []
+
+    def interrupted(event):
+        pids.append(event["pid"])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        worker.call("chores:hang", {}, on_event=interrupted)
+    assert not psutil.pid_exists(pids[0])
+
+
+def test_inline_what_a_listener_raises_comes_out_as_it_is(monkeypatch, environ, tmp_path):
+    monkeypatch.syspath_prepend(environ["PYTHONPATH"])
+    payload = {"steps": 3, "unwound": str(tmp_path / "unwound")}
+    with pytest.raises(HeardEnoughError):
+        InlineCaller().call("chores:count", payload, on_event=raise_at(1, []))
+    with pytest.raises(HeardEnoughError):
+        InlineCaller().call("chores:hang", {}, on_event=raise_at(0, []))
 
 
 def test_inline_calls_name_the_error(monkeypatch, environ):

@@ -46,3 +46,29 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
     process.kill()
     process.wait()
     assert not workspace.is_held("a")
+
+
+def test_whoever_waits_for_a_lock_is_asked_whether_to_go_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("tenfold.workspace._LOOK_S", 0.05)
+    workspace, asked = Workspace(tmp_path).open(), []
+
+    def enough():
+        asked.append(workspace.is_held("a"))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+
+    with workspace.locked("b"):
+        with pytest.raises(KeyboardInterrupt), workspace.locked("a", "b", waiting=enough):
+            pytest.fail("the lock was held")
+        assert asked == [True, True], "the first was had, the second waited for"
+        assert not workspace.is_held("a"), "it is given back"
+
+
+def test_a_lock_that_cannot_be_written_is_told(tmp_path):
+    workspace = Workspace(tmp_path).open()
+    (tmp_path / "locks" / "a.lock").mkdir()
+    with (
+        pytest.raises(StorageError, match="cannot lock .*a.lock: .*TENFOLD_HOME"),
+        workspace.locked("a"),
+    ):
+        pytest.fail("there is no lock")

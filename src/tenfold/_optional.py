@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 from tenfold.errors import MissingExtraError
@@ -17,6 +18,9 @@ _EXTRA_OF = {
     "psutil": "train",
     "filelock": "train",
     "threadpoolctl": "train",
+    "prefect": "flow",
+    "prefect_dask": "cluster",
+    "distributed": "cluster",
 }
 
 
@@ -38,8 +42,22 @@ def require(module: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != package:
             raise
-        extra = _EXTRA_OF.get(package, "all")
-        raise MissingExtraError(
-            f"{package} is needed for this and is not installed; "
-            f"install it with: pip install 'tenfold[{extra}]'"
-        ) from error
+        raise _missing(package) from error
+
+
+def check_installed(package: str) -> None:
+    """Raise as `require` does where a package is missing, without importing it.
+
+    Raises:
+        MissingExtraError: The package is not installed.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise _missing(package)
+
+
+def _missing(package: str) -> MissingExtraError:
+    extra = _EXTRA_OF.get(package, "all")
+    return MissingExtraError(
+        f"{package} is needed for this and is not installed; "
+        f"install it with: pip install 'tenfold[{extra}]'"
+    )

@@ -15,6 +15,9 @@ A message states the rule, the value got, what is allowed and the next step. The
     │   ├── ModelInputError (ValueError)   data that a model cannot take
     │   ├── ScoreInputError (ValueError)   labels or probabilities that cannot be scored
     │   ├── BundleError (ValueError)     a bundle that is refused, whole or not
+    │   ├── StudyError (ValueError)      a study of something else, or one that cannot be opened
+    │   ├── PortTakenError (OSError)     another program listens where a server should
+    │   ├── UnreachableServerError (ConnectionError)   no server answers where one should
     │   └── MissingExtraError (ImportError)
     ├── DownloadError (OSError)         no mirror could give the file
     ├── StorageError (OSError)          a file or database could not be written
@@ -22,13 +25,17 @@ A message states the rule, the value got, what is allowed and the next step. The
     ├── ExportError (ValueError)        a model that cannot become a graph
     ├── ParityError (RuntimeError)      a graph answers otherwise than its estimator
     ├── TrackingError (RuntimeError)    MLflow could not be reached or written
+    ├── ServerError (RuntimeError)      a server could not be started
+    ├── ClusterError (ConnectionError)   a Dask cluster could not be reached, or was lost
     ├── TrainingMemoryError (MemoryError)   a network does not fit into memory
     ├── TrainingProcessError (RuntimeError)   one of the processes that share a training failed
     └── TrialError (RuntimeError)       one trial failed, the others go on
         ├── TrialTimeoutError (TimeoutError)
         ├── TrialMemoryError (MemoryError)
         ├── TrialStoppedError       the run was stopped by the user
+        │   └── TrialPrunedError    a study gave the trial up
         └── WorkerDiedError
+            └── WorkerKilledError   it was killed, most often for lack of memory
 """
 
 from __future__ import annotations
@@ -101,6 +108,18 @@ class BundleError(UsageError, ValueError):
     """A model's bundle is damaged, unsafe, or not what it says."""
 
 
+class StudyError(UsageError, ValueError):
+    """A study belongs to something else, or its storage cannot be opened."""
+
+
+class PortTakenError(UsageError, OSError):
+    """A server cannot listen where it should."""
+
+
+class UnreachableServerError(UsageError, ConnectionError):
+    """No server answers at the address that was given."""
+
+
 class MissingExtraError(UsageError, ImportError):
     """An optional part of tenfold is not installed."""
 
@@ -129,6 +148,14 @@ class TrackingError(TenfoldError, RuntimeError):
     """The tracking store could not be reached or written."""
 
 
+class ServerError(TenfoldError, RuntimeError):
+    """A server could not be started."""
+
+
+class ClusterError(TenfoldError, ConnectionError):
+    """A Dask cluster could not be reached, or went away."""
+
+
 class TrainingMemoryError(TenfoldError, MemoryError):
     """The memory is too small to train a network, even a few images at a time."""
 
@@ -153,8 +180,16 @@ class TrialStoppedError(TrialError):
     """The run was stopped before this trial ended."""
 
 
+class TrialPrunedError(TrialStoppedError):
+    """A trial was given up by its study before it ended: others did better so far."""
+
+
 class WorkerDiedError(TrialError):
     """The process that ran a trial ended without an answer."""
+
+
+class WorkerKilledError(WorkerDiedError):
+    """The process that ran a trial was killed from outside, most often for lack of memory."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

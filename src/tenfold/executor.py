@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from typing import Protocol
 
 from tenfold.errors import UsageError
+from tenfold.memory import available_bytes
 from tenfold.records import FitUnit, TrialResult
+from tenfold.schedule import Schedule
 from tenfold.worker import Caller, InlineCaller, WorkerProcess
 
 Fit = Callable[[FitUnit, Caller], tuple[TrialResult, ...]]
+#: Of the memory that is available when a run starts; the rest is for what was estimated too low.
+MEMORY_SHARE = 0.8
 
 
 class Executor(Protocol):
     """Decides where and when each unit runs; nothing else passes through it."""
 
     def run(self, units: Sequence[FitUnit], fit: Fit) -> Iterator[tuple[TrialResult, ...]]:
-        """Yield each unit's results as they come, in any order."""
+        """Yield each unit's results as they come, in any order; start them in the order given."""
         ...
 
 
@@ -40,14 +44,30 @@ class NoExecutor:
 class LocalExecutor:
     """Runs units in worker processes of this machine.
 
+    How many run at once never changes a result: each unit brings its own number of threads.
+
     Args:
         workers: Processes at the same time; 0 runs in this process, without limits.
         environ: Variables set for the processes, beside those of this one.
+        gpu_environs: For each process that may use a GPU at the same time, further variables that
+            show it its GPU. They run beside the others; without them, units on a GPU take turns
+            with the rest.
+        budget_bytes: What the running units may be expected to take together; None: a share of
+            the memory that is available when they start.
     """
 
-    def __init__(self, workers: int = 1, *, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        workers: int = 1,
+        *,
+        environ: Mapping[str, str] | None = None,
+        gpu_environs: Sequence[Mapping[str, str]] = (),
+        budget_bytes: int | None = None,
+    ) -> None:
         self.workers = workers
         self.environ = dict(environ or {})
+        self.gpu_environs = tuple(gpu_environs)
+        self.budget_bytes = budget_bytes
 
     def run(self, units: Sequence[FitUnit], fit: Fit) -> Iterator[tuple[TrialResult, ...]]:
         """Yield each unit's results as they come; closing the iterator ends what runs."""
@@ -56,25 +76,47 @@ class LocalExecutor:
             for unit in units:
                 yield fit(unit, inline)
             return
-        processes = [WorkerProcess(self.environ) for _ in range(min(self.workers, len(units)))]
-        idle: queue.SimpleQueue[WorkerProcess] = queue.SimpleQueue()
-        for process in processes:
-            idle.put(process)
+        with ThreadPoolExecutor(self.most_at_once) as pool, self.scheduled(units) as schedule:
 
-        def run_one(unit: FitUnit) -> tuple[TrialResult, ...]:
-            process = idle.get()
-            try:
-                return fit(unit, process)
-            finally:
-                idle.put(process)
+            def run_next() -> tuple[TrialResult, ...]:
+                unit, caller = schedule.take()
+                try:
+                    return fit(unit, caller)
+                finally:
+                    schedule.give_back(unit, caller)
 
-        with ThreadPoolExecutor(max(1, len(processes))) as pool:
-            futures = [pool.submit(run_one, unit) for unit in units]
+            futures = [pool.submit(run_next) for _ in units]
             try:
                 for future in as_completed(futures):
                     yield future.result()
             finally:
                 for future in futures:
                     future.cancel()
-                for process in processes:
-                    process.close()
+
+    @property
+    def most_at_once(self) -> int:
+        """How many units may run at the same time, at least 1."""
+        return max(1, self.workers) + len(self.gpu_environs)
+
+    @contextmanager
+    def scheduled(self, units: Sequence[FitUnit]) -> Iterator[Schedule[Caller]]:
+        """Give the schedule of units on this executor's processes; leaving the block ends these."""
+        if self.workers == 0:
+            yield Schedule(units, [InlineCaller()], budget_bytes=self._budget())
+            return
+        cores = [WorkerProcess(self.environ) for _ in range(min(self.workers, len(units)))]
+        gpus = [WorkerProcess({**self.environ, **shown}) for shown in self.gpu_environs]
+        schedule: Schedule[Caller] = Schedule(
+            units, cores, gpu_places=gpus, budget_bytes=self._budget()
+        )
+        try:
+            yield schedule
+        finally:
+            schedule.stop()
+            for process in (*cores, *gpus):
+                process.close()
+
+    def _budget(self) -> float:
+        if self.budget_bytes is None:
+            return MEMORY_SHARE * available_bytes()
+        return self.budget_bytes

@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import logging
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +17,25 @@ import numpy as np
 from tenfold._optional import require
 from tenfold.config import DatasetConfig
 from tenfold.data import Dataset, Round, Split, load_dataset, make_split
-from tenfold.errors import CorruptDataError, ExportError, ModelInputError
-from tenfold.exporting import FitExport
-from tenfold.files import write_text
-from tenfold.graphs import FittedGraph
-from tenfold.models import Calibrator, build_model, fit_calibrator, model_bytes
+from tenfold.errors import CorruptDataError
+from tenfold.models import Calibrator, build_model, fit_calibrator
+from tenfold.outcomes import (
+    Fitted,
+    Outcome,
+    gives_margins,
+    outcome_of_folds,
+    outcomes_of,
+    scores_of_each,
+)
 from tenfold.records import Floats, Numerics, Predictions, Trial, Views
-
-logger = logging.getLogger(__name__)
 
 #: Raised when what a worker computes from a fit changes: older results are not reused then.
 FITTING_VERSION = 2
 
+#: What `read_folder` reads; the first is complete when the others are.
+TRIAL_FILES = ("trial.json", "predictions.npz", "views.npz")
+
 OnEvent = Callable[[Mapping[str, Any]], None]
-_LEAST_SCORE = -1e6
-_MOST_LOOKED_AT = 10
 
 
 def open_split(config: DatasetConfig, data_dir: Path | None) -> tuple[Dataset, Split]:
@@ -73,15 +76,15 @@ def prepare(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]:
         on_event: Is given nothing.
 
     Returns:
-        Nothing.
+        ``{"fingerprint": ...}`` of the data set that it found.
 
     Raises:
         UsageError: The data or a model cannot be used as it is.
     """
-    _opened(json.dumps(payload["dataset"]), payload["data_dir"])
+    dataset, _ = _opened(json.dumps(payload["dataset"]), payload["data_dir"])
     for fields in payload["trials"]:
         build_model(fields["model"], fields["params"])
-    return {}
+    return {"fingerprint": dataset.fingerprint}
 
 
 def fit_unit(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]:
@@ -91,9 +94,11 @@ def fit_unit(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]
         payload: ``dataset`` (fields of `DatasetConfig`), ``data_dir``, ``fingerprint``,
             ``numerics``, ``trials`` (fields of `Trial`), ``keys``, ``bases`` (for refits, the
             ``trial.json`` of the train fits), ``folder``, ``checkpoints`` (the folder below which
-            each trial's trainings keep their state until they are done), ``graphs`` (the folder
-            below which each trial's graph is written).
-        on_event: Is given ``{"key", "step", "steps", "metrics"}`` as the fits go on.
+            the unit's trainings keep their state until they are done, by the key of its last
+            trial), ``graphs`` (the folder below which each trial's graph is written), perhaps
+            ``folds_only``: whether cross-validation is all that is done, and no test row predicted.
+        on_event: Is given ``{"key", "step", "steps", "metrics"}`` as the fits go on, once for each
+            trial that is not ready, and ``{"key", "done": true}`` when its folder is complete.
 
     Returns:
         ``{"folders": [...]}``, one for each trial.
@@ -106,23 +111,33 @@ def fit_unit(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]
         raise CorruptDataError(
             f"{dataset.source}: its content changed while the experiment ran; run it again"
         )
+    keys = payload["keys"]
+    folders = {key: Path(payload["folder"]) / key for key in keys}
+
+    def keep(key: str, outcome: Outcome) -> None:
+        outcome.write(folders[key], Path(payload["graphs"]) / key)
+        on_event({"key": key, "done": True})
+
     numerics = Numerics(**payload["numerics"])
-    folders = []
-    bases = payload["bases"] or [None] * len(payload["trials"])
-    for fields, key, base in zip(payload["trials"], payload["keys"], bases, strict=True):
-        folder = Path(payload["folder"]) / key
-        task = _Task(
-            Trial(**fields),
-            split,
-            numerics,
-            checkpoints=Path(payload["checkpoints"]) / key,
-            emit=functools.partial(_emit, on_event, key),
-        )
-        with require("threadpoolctl").threadpool_limits(numerics.threads):
-            outcome = task.refit(base) if base else task.train()
-        _write(folder, Path(payload["graphs"]) / key, outcome)
-        folders.append(str(folder))
-    return {"folders": folders}
+    bases = payload["bases"] or [None] * len(keys)
+    unit = _Unit(
+        rows=tuple(
+            _Row(Trial(**fields), key, base)
+            for fields, key, base in zip(payload["trials"], keys, bases, strict=True)
+        ),
+        split=split,
+        numerics=numerics,
+        checkpoints=Path(payload["checkpoints"]) / keys[-1],
+        on_event=on_event,
+        keep=keep,
+        folds_only=payload.get("folds_only", False),
+    )
+    with require("threadpoolctl").threadpool_limits(numerics.threads):
+        if payload["bases"]:
+            unit.refit()
+        else:
+            unit.train()
+    return {"folders": [str(folder) for folder in folders.values()]}
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], Predictions, Views | None]:
@@ -138,200 +153,203 @@ def _opened(config: str, data_dir: str | None) -> tuple[Dataset, Split]:
     return open_split(DatasetConfig(**json.loads(config)), (data_dir and Path(data_dir)) or None)
 
 
-def _emit(
-    on_event: OnEvent, key: str, step: int, steps: int, metrics: Mapping[str, float] | None = None
-) -> None:
-    on_event({"key": key, "step": step, "steps": steps, "metrics": dict(metrics or {})})
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    record: Mapping[str, Any]
-    predictions: Predictions
-    views: Views | None
-    graph: FittedGraph | None
-
-
-@dataclass(frozen=True)
-class _Task:
-    """One trial on one split."""
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """One trial of a unit, and what its rounds have said so far."""
 
     trial: Trial
+    key: str
+    base: Mapping[str, Any] | None
+    scores: list[Floats] = field(default_factory=list)
+    chosen: list[Mapping[str, Any]] = field(default_factory=list)
+    rounds: list[Mapping[str, float]] = field(default_factory=list)
+
+
+_Ready = Sequence[tuple[_Row, Fitted]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Unit:
+    """The trials of a unit on one split."""
+
+    rows: tuple[_Row, ...]
     split: Split
     numerics: Numerics
     checkpoints: Path
-    emit: Callable[..., None]
+    on_event: OnEvent
+    keep: Callable[[str, Outcome], None]
+    folds_only: bool = False
 
-    def train(self) -> _Outcome:
+    def train(self) -> None:
         """Fit on the training rows; score the validation rows; predict the test rows."""
         split = self.split
-        history: list[Mapping[str, float]] = []
-        scores: list[Floats] = []
-        chosen: list[Mapping[str, Any]] = []
-        started = time.perf_counter()
         for number, part in enumerate(split.rounds, 1):
-            estimator = self._fitted(part.fit_rows, history, name=f"round-{number}", held=part)
-            fit_s = time.perf_counter() - started + _earlier_s(estimator)
-            scores.append(self._scores(estimator, split.images[part.held_rows]))
-            chosen.append(dict(getattr(estimator, "chosen_", {})))
+            self._fit(
+                part.fit_rows,
+                functools.partial(self._held_scored, part),
+                name=f"round-{number}",
+                held=part,
+            )
             if split.cross_validated:
-                self.emit(number, len(split.rounds) + 1)
-        decided = _agreed(chosen)
-        if split.cross_validated:
-            started = time.perf_counter()
-            estimator = self._fitted(split.train, history, name="final", decided=decided)
-            fit_s = time.perf_counter() - started + _earlier_s(estimator)
-        raw = np.concatenate(scores)
-        labels = split.labels[split.validation_rows]
-        calibrator = None
-        if _gives_margins(estimator):
-            calibrator = fit_calibrator(raw[split.calibrate], labels[split.calibrate])
-            raw = calibrator.probabilities(raw)
-        return self._outcome(
-            estimator,
-            fit_s=fit_s,
-            fit_rows=split.train,
-            chosen=decided,
-            calibrator=calibrator,
-            limits=None,
-            history=history,
-            validation=raw,
-        )
+                for row in self.rows:
+                    self._emit(row, number, len(split.rounds) + 1)
+        if split.cross_validated and not self.folds_only:
+            decided = {row.key: _agreed(row.chosen) for row in self.rows}
+            self._fit(split.train, self._trained, name="final", decided=decided)
 
-    def refit(self, base: Mapping[str, Any]) -> _Outcome:
-        """Repeat a train fit's recipe on train and validation rows; predict the test rows."""
+    def refit(self) -> None:
+        """Repeat train fits' recipes on train and validation rows; predict the test rows."""
         rows = np.union1d(self.split.train, self.split.validation_rows)
-        history: list[Mapping[str, float]] = []
-        started = time.perf_counter()
-        estimator = self._fitted(rows, history, name="final", decided=base["chosen"])
-        fit_s = time.perf_counter() - started + _earlier_s(estimator)
-        calibrator = Calibrator.from_dict(base["calibration"]) if base["calibration"] else None
-        return self._outcome(
-            estimator,
-            fit_s=fit_s,
-            fit_rows=rows,
-            chosen=base["chosen"],
-            calibrator=calibrator,
-            limits=base["outlier"],
-            history=history,
-            validation=None,
-        )
+        decided = {row.key: row.base["chosen"] for row in self.rows if row.base is not None}
+        self._fit(rows, self._refitted, name="final", decided=decided)
 
-    def _fitted(
+    def _held_scored(self, part: Round, ready: _Ready) -> None:
+        """Score the rows that a round held out; where it is the only one, finish its trials."""
+        images = self.split.images[part.held_rows]
+        estimators = [fit.estimator for _, fit in ready]
+        started = time.perf_counter()
+        scores = scores_of_each(estimators, images, len(self.split.class_names))
+        score_s = time.perf_counter() - started
+        for (row, fit), found in zip(ready, scores, strict=True):
+            row.scores.append(found)
+            row.chosen.append(dict(getattr(fit.estimator, "chosen_", {})))
+            row.rounds.append({"fit_s": fit.fit_s, "score_s": score_s})
+        if not self.split.cross_validated or (
+            self.folds_only and len(ready[0][0].rounds) == len(self.split.rounds)
+        ):
+            self._trained(ready)
+
+    def _trained(self, ready: _Ready) -> None:
+        """Calibrate by the held-out scores and keep what the estimators answer."""
+        split = self.split
+        labels = split.labels[split.validation_rows]
+        done = []
+        for row, fit in ready:
+            raw, calibrator = np.concatenate(row.scores), None
+            if gives_margins(fit.estimator):
+                calibrator = fit_calibrator(raw[split.calibrate], labels[split.calibrate])
+                raw = calibrator.probabilities(raw)
+            chosen = _agreed(row.chosen)
+            found = replace(fit, chosen=chosen, calibrator=calibrator, validation=raw)
+            done.append((row, found))
+        self._keep(done)
+
+    def _refitted(self, ready: _Ready) -> None:
+        """Calibrate as the train fits were and keep what the estimators answer."""
+        done = []
+        for row, fit in ready:
+            assert row.base is not None, "a refit repeats a train fit"
+            chosen, known, limits = (
+                row.base[name] for name in ("chosen", "calibration", "outlier")
+            )
+            calibrator = Calibrator.from_dict(known) if known else None
+            done.append((row, replace(fit, chosen=chosen, calibrator=calibrator, limits=limits)))
+        self._keep(done)
+
+    def _keep(self, done: _Ready) -> None:
+        outcomes = outcomes_of([fit for _, fit in done], self.split)
+        if self.folds_only:
+            outcomes = (outcome_of_folds(fit, self.split, row.rounds) for row, fit in done)
+        for (row, _), outcome in zip(done, outcomes, strict=True):
+            self.keep(row.key, outcome)
+
+    def _fit(
         self,
-        rows: np.ndarray[Any, Any],
-        history: list[Mapping[str, float]],
+        fit_rows: np.ndarray[Any, Any],
+        on_ready: Callable[[_Ready], None],
         *,
         name: str,
         held: Round | None = None,
-        decided: Mapping[str, Any] | None = None,
-    ) -> Any:
-        split, trial, numerics = self.split, self.trial, self.numerics
-        estimator = build_model(
+        decided: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Fit an estimator for each row of the unit, and hand them on as they are ready."""
+        split = self.split
+        estimators = [self._built(row, (decided or {}).get(row.key, {})) for row in self.rows]
+        owners = {id(one): row for one, row in zip(estimators, self.rows, strict=True)}
+        keys = [row.key for row in self.rows]
+        history: list[Mapping[str, float]] = []
+        started, elsewhere_s = time.perf_counter(), 0.0
+
+        def ready(found: Sequence[Any]) -> None:
+            nonlocal elsewhere_s
+            now = time.perf_counter()
+            fit_s = now - started - elsewhere_s
+            on_ready(
+                [
+                    (
+                        owners[id(one)],
+                        Fitted(one, fit_s + _earlier_s(one), fit_rows, keys, [*history]),
+                    )
+                    for one in found
+                ]
+            )
+            elsewhere_s += time.perf_counter() - now
+
+        *smaller, largest = estimators
+        extra = self._extra(estimators, history, name, held)
+        images, labels = split.images[fit_rows], split.labels[fit_rows]
+        if smaller:
+            largest.fit_path(images, labels, smaller, on_ready=ready, **extra)
+        else:
+            largest.fit(images, labels, **extra)
+            ready([largest])
+
+    def _built(self, row: _Row, decided: Mapping[str, Any]) -> Any:
+        trial, numerics = row.trial, self.numerics
+        return build_model(
             trial.model,
-            {**trial.params, **(decided or {})},
-            image_shape=split.image_shape,
+            {**trial.params, **decided},
+            image_shape=self.split.image_shape,
             seed=trial.seed,
             threads=numerics.threads,
             device=numerics.device,
             precision=numerics.precision,
             processes=numerics.processes,
         )
+
+    def _extra(
+        self,
+        estimators: Sequence[Any],
+        history: list[Mapping[str, float]],
+        name: str,
+        held: Round | None,
+    ) -> dict[str, Any]:
+        """Return what the estimators' `fit` takes beside images and labels."""
+        split = self.split
+        taken = inspect.signature(estimators[-1].fit).parameters
         extra: dict[str, Any] = {}
-        taken = inspect.signature(estimator.fit).parameters
+        if "on_epoch" in taken:
+            epochs = [one.epochs for one in estimators]
+            extra["on_epoch"] = functools.partial(self._told, history, epochs)
         if "checkpoints" in taken:
             extra["checkpoints"] = self.checkpoints / name
-        if "on_epoch" in taken:
-            extra["on_epoch"] = self._on_epoch(history, estimator.epochs)
-            if held is not None:
-                watched = held.held_rows
-                if not split.cross_validated:
-                    watched = split.validation_rows[split.select]
-                extra["validation"] = split.images[watched], split.labels[watched]
-        estimator.fit(split.images[rows], split.labels[rows], **extra)
-        return estimator
+        if "validation" in taken and held is not None:
+            watched = held.held_rows
+            if not split.cross_validated:
+                watched = split.validation_rows[split.select]
+            extra["validation"] = split.images[watched], split.labels[watched]
+        return extra
 
-    def _on_epoch(self, history: list[Mapping[str, float]], epochs: int) -> Callable[..., None]:
-        history.clear()
-
-        def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
-            history.append({name: float(value) for name, value in metrics.items()})
-            if not self.split.cross_validated:
-                self.emit(epoch, epochs, history[-1])
-
-        return on_epoch
-
-    def _scores(self, estimator: Any, images: np.ndarray[Any, Any]) -> Floats:
-        """Return margins where a calibrator turns them into probabilities, else probabilities."""
-        if _gives_margins(estimator):
-            margins: Floats = np.asarray(estimator.decision_function(images), dtype=np.float64)
-            return margins if margins.ndim == 1 else self._aligned(estimator, margins, _LEAST_SCORE)
-        if not hasattr(estimator, "predict_proba"):
-            raise ModelInputError(
-                f"{self.trial.model} has neither predict_proba nor decision_function; "
-                "an own estimator needs one of them"
-            )
-        return self._aligned(estimator, np.asarray(estimator.predict_proba(images)), 0.0)
-
-    def _aligned(self, estimator: Any, scores: Floats, missing: float) -> Floats:
-        """Return one column per class of the data, also for classes that the fit never saw."""
-        full = np.full((len(scores), len(self.split.class_names)), missing, dtype=np.float64)
-        full[:, np.asarray(estimator.classes_, dtype=np.intp)] = scores
-        return full
-
-    def _outcome(
+    def _told(
         self,
-        estimator: Any,
-        *,
-        fit_s: float,
-        fit_rows: np.ndarray[Any, Any],
-        chosen: Mapping[str, Any],
-        calibrator: Calibrator | None,
-        limits: Mapping[str, Any] | None,
         history: list[Mapping[str, float]],
-        validation: Floats | None,
-    ) -> _Outcome:
-        def probabilities(images: np.ndarray[Any, Any]) -> Floats:
-            scores = self._scores(estimator, images)
-            return scores if calibrator is None else calibrator.probabilities(scores)
+        epochs: Sequence[int],
+        epoch: int,
+        metrics: Mapping[str, float],
+    ) -> None:
+        """Note an epoch's report, and pass it on for each trial that it is an epoch of."""
+        history.append({name: float(value) for name, value in metrics.items()})
+        if not self.split.cross_validated:
+            for row, steps in zip(self.rows, epochs, strict=True):
+                if epoch <= steps:
+                    self._emit(row, epoch, steps, history[-1])
 
-        images = self.split.test.images
-        started = time.perf_counter()
-        test = probabilities(images)
-        predict_s = time.perf_counter() - started
-        fit = FitExport(
-            estimator, self.split, fit_rows, calibrator, validation, limits, probabilities
+    def _emit(
+        self, row: _Row, step: int, steps: int, metrics: Mapping[str, float] | None = None
+    ) -> None:
+        self.on_event(
+            {"key": row.key, "step": step, "steps": steps, "metrics": dict(metrics or {})}
         )
-        graph, outlier, error = _exported(fit)
-        record = {
-            "fit_s": fit_s,
-            "predict_us_per_image": 1e6 * predict_s / len(images),
-            "model_bytes": len(graph.model) if graph else model_bytes(estimator),
-            "fit_rows": len(fit_rows),
-            "chosen": dict(chosen),
-            "calibration": calibrator.to_dict() if calibrator else None,
-            "history": list(history),
-            "outlier": outlier,
-            "export_error": error,
-        }
-        return _Outcome(record, Predictions(validation, test), self._views(estimator), graph)
-
-    def _views(self, estimator: Any) -> Views | None:
-        """Return what a network shows of itself, on the first validation image of each class."""
-        if not hasattr(estimator, "look_inside"):
-            return None
-        held = np.unique(self.split.validation_rows)
-        _, first = np.unique(self.split.labels[held], return_index=True)
-        rows = held[first[:_MOST_LOOKED_AT]]
-        found = estimator.look_inside(self.split.images[rows])
-        return Views(rows, **found) if found else None
-
-
-def _gives_margins(estimator: Any) -> bool:
-    """Say whether a calibrator must make probabilities of what the estimator gives."""
-    return hasattr(estimator, "calibrator_") or (
-        hasattr(estimator, "decision_function") and not hasattr(estimator, "predict_proba")
-    )
 
 
 def _earlier_s(estimator: Any) -> float:
@@ -342,25 +360,3 @@ def _earlier_s(estimator: Any) -> float:
 def _agreed(chosen: list[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the median of what the rounds chose, for example of their epochs."""
     return {name: statistics.median_low([choice[name] for choice in chosen]) for name in chosen[0]}
-
-
-def _exported(
-    fit: FitExport,
-) -> tuple[FittedGraph | None, Mapping[str, Any] | None, str | None]:
-    """Return a fit's graph, how it tells outliers, and why it has no graph."""
-    try:
-        return *fit.make(), None
-    # A graph that cannot be made must not cost the fit; the report tells why.
-    except Exception as error:
-        logger.info("no graph of %r", fit.estimator, exc_info=True)
-        name = "" if isinstance(error, ExportError) else f"{type(error).__name__}: "
-        return None, None, f"{name}{error}".splitlines()[0]
-
-
-def _write(folder: Path, graphs: Path, outcome: _Outcome) -> None:
-    if outcome.graph is not None:
-        outcome.graph.write(graphs)
-    outcome.predictions.write(folder / "predictions.npz")
-    if outcome.views is not None:
-        outcome.views.write(folder / "views.npz")
-    write_text(folder / "trial.json", json.dumps(outcome.record, indent=1))

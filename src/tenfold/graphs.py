@@ -13,6 +13,7 @@ from tenfold.files import replacing, write_bytes
 
 MODEL_FILE = "model.onnx"
 PROOF_FILE = "proof.npz"
+GRAPH_FILES = (MODEL_FILE, PROOF_FILE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,13 @@ _PACKAGES = (
     "mlflow",
     "onnxruntime",
 )
+_COMPUTING = {
+    "numpy": ("numpy",),
+    "scikit-learn": ("scikit-learn",),
+    "scikit-learn-intelex": ("scikit-learn-intelex",),
+    "torch": ("torch",),
+    "xgboost": ("xgboost-cpu", "xgboost"),
+}
 
 
 def usable_cores() -> int:
@@ -33,12 +40,34 @@ def describe_machine() -> dict[str, str]:
         "python": platform.python_version(),
         "tenfold": version("tenfold"),
     }
-    for name in _PACKAGES:
-        try:
-            facts[name] = version(name)
-        except PackageNotFoundError:
-            continue
+    return facts | {name: number for name in _PACKAGES if (number := _installed(name))}
+
+
+def profile() -> dict[str, str]:
+    """Return what, beside a unit's own numerics, the last digits of its results depend on.
+
+    Returns:
+        The processor's kind, tenfold's version, and of each installed library that computes
+        ``major.minor`` of its version; "none" for one that is not installed.
+    """
+    facts = {"processor": platform.machine(), "tenfold": version("tenfold")}
+    for name, packages in _COMPUTING.items():
+        found = [number for package in packages if (number := _installed(package))]
+        facts[name] = ".".join(found[0].split(".")[:2]) if found else "none"
     return facts
+
+
+def thread_environ(threads: int) -> dict[str, str]:
+    """Return the variables that hold the libraries of a process to so many threads."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return dict.fromkeys(names, str(threads))
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:

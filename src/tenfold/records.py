@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Container, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -75,6 +76,11 @@ class Trial:
     refit: bool = False
     timeout_s: float | None = None
 
+    @property
+    def name(self) -> str:
+        """What a person would call it, for example ``KNN n_neighbors=3``."""
+        return _named(self, self.label)
+
 
 @dataclass(frozen=True)
 class TrialKey:
@@ -115,27 +121,58 @@ class TrialKey:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a fit is expected to take; a guide for the scheduler, and no part of any key.
+
+    Args:
+        seconds: Of one core. Their order matters, not their size.
+        bytes: The most memory that its process holds at once.
+    """
+
+    seconds: float = 0.0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
 class FitUnit:
     """Trials that one fit answers together; what executors run and workers are given.
 
     Args:
-        trials: At least one; they differ in their path parameter alone.
+        trials: At least one; they differ in their path parameter alone, which rises.
         keys: The digest of each trial's key, in the same order.
         numerics: What its fit computes on.
         bases: For refits, the digest of the train fit that the recipe is repeated from.
+        cost: What the fit is expected to take.
     """
 
     trials: tuple[Trial, ...]
     keys: tuple[str, ...]
     numerics: Numerics
     bases: tuple[str, ...] = ()
+    cost: Cost = field(default=Cost(), compare=False)
 
     @property
     def name(self) -> str:
-        """What a person would call the unit, for example ``KNN n_neighbors=3``."""
-        labels = " | ".join(trial.label for trial in self.trials if trial.label)
-        stage = " (refit)" if self.trials[0].refit else ""
-        return f"{self.trials[0].title} {labels}".rstrip() + stage
+        """What a person would call the unit, for example ``KNN n_neighbors=3, 5, 7``."""
+        first, last = self.trials[0], self.trials[-1]
+        if first is last:
+            return first.name
+        path = next(name for name, value in first.params.items() if last.params[name] != value)
+        shared = [
+            part for part in re.split(r", (?=\w+=)", first.label) if not part.startswith(f"{path}=")
+        ]
+        values = ", ".join(str(trial.params[path]) for trial in self.trials)
+        return _named(first, ", ".join(part for part in (*shared, f"{path}={values}") if part))
+
+    def only(self, keys: Container[str]) -> FitUnit:
+        """Return the unit of those of its trials whose keys are among the given ones."""
+        kept = [place for place, key in enumerate(self.keys) if key in keys]
+        return replace(
+            self,
+            trials=tuple(self.trials[place] for place in kept),
+            keys=tuple(self.keys[place] for place in kept),
+            bases=tuple(self.bases[place] for place in kept) if self.bases else (),
+        )
 
 
 @dataclass(frozen=True)
@@ -243,10 +280,12 @@ class TrialResult:
         status: ``"finished"`` or ``"failed"``.
         error: One line that says why it failed; None when finished.
         run_id: The tracker's name for it; empty when nothing was tracked.
-        fit_s: Wall seconds of the fit that predicts the test rows.
+        fit_s: Wall seconds of the fit that predicts the test rows, until this trial was answered.
         predict_us_per_image: Microseconds per image, over all test images in one call.
         model_bytes: Bytes of its graph; where it has none, of everything learned.
         fit_rows: Rows that the fit saw.
+        fitted_with: Keys of the trials that this fit answered, this one's among them; empty in
+            older results, where it answered one.
         chosen: Decisions that a refit repeats, for example ``{"epochs": 7}``.
         calibration: The calibrator as plain values; None when the model needs none.
         history: Per step, what the fit reported.
@@ -255,6 +294,7 @@ class TrialResult:
         reused: True when it was found finished and not run again.
         outlier: How its graph tells outliers, as plain values; None without a graph.
         export_error: One line that says why it has no graph; None where it has one.
+        rounds: Of cross-validation alone, ``fit_s`` and ``score_s`` of each round.
     """
 
     trial: Trial
@@ -266,6 +306,7 @@ class TrialResult:
     predict_us_per_image: float = 0.0
     model_bytes: int = 0
     fit_rows: int = 0
+    fitted_with: tuple[str, ...] = ()
     chosen: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     calibration: Mapping[str, Any] | None = None
     history: tuple[Mapping[str, float], ...] = ()
@@ -274,6 +315,12 @@ class TrialResult:
     reused: bool = False
     outlier: Mapping[str, Any] | None = None
     export_error: str | None = None
+    rounds: tuple[Mapping[str, float], ...] = ()
+
+
+def _named(trial: Trial, label: str) -> str:
+    stage = " (refit)" if trial.refit else ""
+    return f"{trial.title} {label}".rstrip() + stage
 
 
 def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -281,7 +328,8 @@ def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (EOFError, BadZipFile, zlib.error) as error:
+    # What zipfile does not support, an encrypted file for example, was one flipped bit here.
+    except (EOFError, BadZipFile, RuntimeError, zlib.error) as error:
         raise ValueError(f"{path} is damaged: {error}; run the trial again") from error
 
 

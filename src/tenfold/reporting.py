@@ -16,19 +16,24 @@ from tenfold.data import Audit, Dataset, Split
 from tenfold.evaluation import (
     EVALUATION_VERSION,
     TARGETS,
+    CvTable,
     Inside,
     Leaderboard,
     ReportInput,
     Row,
+    describe_study,
     draw_figures,
     draw_row,
     pick_samples,
     render,
     save_figures,
     write_csv,
+    write_cv_table,
     write_json,
+    write_trials,
 )
 from tenfold.files import write_text
+from tenfold.histories import StudyHistory
 from tenfold.machine import describe_machine
 from tenfold.records import TrialResult
 from tenfold.tracking import Tracker
@@ -48,6 +53,8 @@ class Outcome:
         test_labels: ``(n_test,)`` class indices, opened.
         created: When the experiment ended.
         best: For each model the key of its best trial.
+        histories: The studies that the results come from.
+        tables: The grid searches that they come from.
     """
 
     config: ExperimentConfig
@@ -59,6 +66,8 @@ class Outcome:
     test_labels: np.ndarray[Any, Any]
     created: datetime
     best: Mapping[str, str]
+    histories: Sequence[StudyHistory] = ()
+    tables: Sequence[CvTable] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -73,6 +82,8 @@ class Outcome:
 def write_results(outcome: Outcome, folder: Path) -> None:
     """Write ``results.csv``, ``results.json``, ``figures/`` and ``report.html``.
 
+    Of each study also ``trials-MODEL.csv``, of each grid search ``cv-MODEL.csv``.
+
     Args:
         outcome: What to write.
         folder: Made when missing; files of the same names are replaced.
@@ -85,6 +96,10 @@ def write_results(outcome: Outcome, folder: Path) -> None:
     write_csv(outcome.leaderboard, folder / "results.csv")
     write_json(outcome.leaderboard, folder / "results.json", facts=_facts(outcome, content))
     save_figures(figures, folder / "figures")
+    for history in outcome.histories:
+        write_trials(history, folder)
+    for table in outcome.tables:
+        write_cv_table(table, folder / table.file_name)
     write_text(folder / "report.html", render(content, figures=figures))
 
 
@@ -107,7 +122,48 @@ def track_results(outcome: Outcome, folder: Path, tracker: Tracker, parent: str)
             tracker.report(run_id, _metrics(row), files)
     winner = outcome.leaderboard.winner
     written = [folder / name for name in ("results.csv", "results.json", "report.html")]
-    tracker.end(parent, _metrics(winner) if winner else {}, written)
+    written += sorted(folder.glob("trials-*.csv")) if outcome.histories else []
+    written += sorted(folder.glob("figures/study-*.svg")) if outcome.histories else []
+    written += [folder / table.file_name for table in outcome.tables]
+    metrics = _metrics(winner) if winner else {}
+    tracker.end(
+        parent,
+        metrics | _best_scores(outcome),
+        written,
+        params=_best_params(outcome),
+        reused=[result.run_id for result in outcome.results if result.reused],
+    )
+
+
+def _best_params(outcome: Outcome) -> dict[str, Any]:
+    """Return what the searches chose, as the parent run names it."""
+    chosen = {h.model: h.best.drawn for h in outcome.histories if h.best is not None}
+    chosen |= {table.model: table.best.params for table in outcome.tables if table.best is not None}
+    return {
+        f"best_{_of_model(outcome, model)}{name}": value
+        for model, params in chosen.items()
+        for name, value in params.items()
+    }
+
+
+def _best_scores(outcome: Outcome) -> dict[str, float]:
+    scores = {
+        f"best_{_of_model(outcome, history.model)}{name}": value
+        for history in outcome.histories
+        if history.best is not None
+        for name, value in zip(history.objectives, history.best.values, strict=True)
+    }
+    return scores | {
+        f"best_{_of_model(outcome, table.model)}cv_accuracy": table.best.mean
+        for table in outcome.tables
+        if table.best is not None
+    }
+
+
+def _of_model(outcome: Outcome, model: str) -> str:
+    """Return a model's part of a name, where there are several."""
+    several = len(outcome.histories) + len(outcome.tables) > 1
+    return f"{model.rpartition(':')[2]}_" if several else ""
 
 
 def _metrics(row: Row) -> dict[str, float]:
@@ -158,6 +214,8 @@ def _report_input(outcome: Outcome) -> ReportInput:
         calibrate_probabilities=None if validation is None else validation[split.calibrate],
         targets=_targets(config),
         insides=_insides(outcome),
+        studies=outcome.histories,
+        tables=outcome.tables,
     )
 
 
@@ -185,6 +243,7 @@ def _facts(outcome: Outcome, content: ReportInput) -> dict[str, Any]:
         "fingerprint": content.fingerprint,
         "split": content.split,
         "best": dict(outcome.best),
+        "studies": [describe_study(history) for history in outcome.histories],
         "warnings": list(outcome.warnings),
         "config": outcome.config.model_dump(mode="json"),
         "environment": dict(content.environment),

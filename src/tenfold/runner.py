@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 import time
@@ -11,20 +12,31 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from tenfold.errors import TrackingError, TrialError, TrialStoppedError, TrialTimeoutError
+from tenfold.errors import (
+    CorruptDataError,
+    TrackingError,
+    TrialError,
+    TrialStoppedError,
+    TrialTimeoutError,
+)
 from tenfold.files import write_text
-from tenfold.fitting import read_folder
+from tenfold.fitting import TRIAL_FILES, read_folder
+from tenfold.graphs import GRAPH_FILES
 from tenfold.records import FitUnit, Predictions, Trial, TrialResult, Views
 from tenfold.tracking import Tracker
 from tenfold.worker import Caller, Event
 from tenfold.workspace import Workspace
 
+logger = logging.getLogger(__name__)
+
+_PREPARE = "tenfold.fitting:prepare"
+
 
 class Observer(Protocol):
     """Is told what happens; may be called from several threads."""
 
-    def planned(self, units: int, *, reused: int) -> None:
-        """Say how many units will run, and how many trials were found finished."""
+    def planned(self, trials: int, *, reused: int) -> None:
+        """Say how many trials will be fitted, and how many were found finished."""
         ...
 
     def started(self, unit: FitUnit) -> None:
@@ -36,7 +48,7 @@ class Observer(Protocol):
         ...
 
     def ended(self, unit: FitUnit, results: tuple[TrialResult, ...]) -> None:
-        """Say how a unit ended."""
+        """Say how a unit ended: one result for each of its trials."""
         ...
 
     def said(self, text: str) -> None:
@@ -47,7 +59,7 @@ class Observer(Protocol):
 class NullObserver:
     """Tells nobody."""
 
-    def planned(self, units: int, *, reused: int) -> None:
+    def planned(self, trials: int, *, reused: int) -> None:
         """Do nothing."""
 
     def started(self, unit: FitUnit) -> None:
@@ -90,6 +102,7 @@ class UnitRunner:
     memory_limit_bytes: int | None = None
     fresh: bool = False
     records: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _handed_over: set[str] = field(default_factory=set, repr=False)
     _recording: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __call__(self, unit: FitUnit, caller: Caller) -> tuple[TrialResult, ...]:
@@ -98,22 +111,26 @@ class UnitRunner:
         Raises:
             TenfoldError: The workspace or the tracker failed; a failing fit raises nothing.
         """
-        if self.deadline is not None and time.monotonic() >= self.deadline:
-            reason = "not run: the experiment's time_limit_s was up"
-            return self._told(unit, tuple(self._failed(unit, reason)))
-        with self.workspace.locked(*unit.keys):
-            elsewhere = {} if self.fresh else self._finished_elsewhere(unit)
-            if len(elsewhere) == len(unit.keys):
-                found = (self.read(t, k, elsewhere[k]) for t, k in self._pairs(unit))
-                return self._told(unit, tuple(found))
-            self.observer.started(unit)
-            return self._told(unit, self._run(unit, caller))
+        try:
+            self._check_time()
+            with self.workspace.locked(*unit.keys, waiting=self._waiting(unit, caller)):
+                return self._run_or_read(unit, caller)
+        except TrialTimeoutError as error:
+            failed = (_failed(trial, key, str(error)) for trial, key in self._pairs(unit))
+            return self._told(unit, tuple(failed))
 
     def read(self, trial: Trial, key: str, run_id: str) -> TrialResult:
-        """Return the result of a trial that is finished already."""
-        with self.tracker.folder(run_id) as folder:
-            found = read_folder(folder)
-        return self._result(trial, key, run_id, *found, reused=True)
+        """Return the result of a trial that is finished already.
+
+        Raises:
+            OSError: A file cannot be read.
+            ValueError: It is damaged.
+        """
+        with self.tracker.folder(run_id, only=TRIAL_FILES) as folder:
+            record, predictions, views = read_folder(folder)
+        if predictions.validation is None and not trial.refit:
+            raise CorruptDataError(f"run {run_id} has lost its validation predictions")
+        return self._result(trial, key, run_id, record, predictions, views, reused=True)
 
     def keep_graphs(self, results: Iterable[TrialResult], kept: Container[str]) -> None:
         """Keep the graphs of some trials with their runs, and drop those of the others.
@@ -129,8 +146,12 @@ class UnitRunner:
             for result in results:
                 folder = self.workspace.graphs / result.key
                 if result.status == "finished" and result.key in kept and folder.is_dir():
-                    self.tracker.attach(result.run_id, sorted(folder.iterdir()))
+                    # By name: a killed run may have left half of one beside them.
+                    found = [folder / name for name in GRAPH_FILES if (folder / name).is_file()]
+                    self.tracker.attach(result.run_id, found)
                 shutil.rmtree(folder, ignore_errors=True)
+                if result.key in self._handed_over and result.key not in kept:
+                    self.tracker.drop(result.run_id, GRAPH_FILES)
 
     def forget(self, key: str) -> None:
         """Run a trial again although it was finished in this workspace."""
@@ -144,6 +165,51 @@ class UnitRunner:
         self.observer.ended(unit, results)
         return results
 
+    def _run_or_read(self, unit: FitUnit, caller: Caller) -> tuple[TrialResult, ...]:
+        elsewhere = {} if self.fresh else self._finished_elsewhere(unit)
+        results: tuple[TrialResult, ...] = ()
+        if elsewhere:
+            done = unit.only(elsewhere)
+            found = (self.read(t, k, elsewhere[k]) for t, k in self._pairs(done))
+            results += self._told(done, tuple(found))
+        if len(elsewhere) < len(unit.keys):
+            left = unit.only([key for key in unit.keys if key not in elsewhere])
+            self.observer.started(left)
+            results += self._told(left, self._run(left, caller))
+        return results
+
+    def _check_time(self) -> None:
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise TrialTimeoutError("not run: the experiment's time_limit_s was up")
+
+    def _waiting(self, unit: FitUnit, caller: Caller) -> Callable[[], None]:
+        """Return what is done over and over while another process runs a unit.
+
+        The worker is prepared, which raises `TrialStoppedError` where the run was stopped; when the
+        experiment's time is up, `TrialTimeoutError` is raised.
+        """
+        said = False
+
+        def wait() -> None:
+            nonlocal said
+            if not said:
+                self.observer.said(f"waiting for {unit.name}, which another process runs")
+                said = True
+            self._check_time()
+            try:
+                caller.call(_PREPARE, self._given(unit), on_event=_ignore)
+            except TrialStoppedError:
+                raise
+            except TrialError:
+                logger.info("%s cannot be prepared", unit.name, exc_info=True)
+
+        return wait
+
+    def _given(self, unit: FitUnit) -> dict[str, Any]:
+        """Return what a worker is given to prepare a unit."""
+        trials = [{**asdict(trial), "params": dict(trial.params)} for trial in unit.trials]
+        return {**self.payload, "trials": trials}
+
     def _drop_checkpoints(self, keys: Iterable[str]) -> None:
         for key in keys:
             shutil.rmtree(self.workspace.checkpoints / key, ignore_errors=True)
@@ -156,60 +222,93 @@ class UnitRunner:
         return self.workspace.home / "locks" / f"{key}.finished"
 
     def _finished_elsewhere(self, unit: FitUnit) -> Mapping[str, str]:
-        if not all(self._marker(key).exists() for key in unit.keys):
-            return {}
-        finished = self.tracker.finished()
-        return {key: finished[key] for key in unit.keys if key in finished}
+        found = {}
+        for key in unit.keys:
+            with suppress(OSError):
+                run_id = self._marker(key).read_text(encoding="utf-8")
+                if self.tracker.is_finished(run_id):
+                    found[key] = run_id
+        return found
 
     def _run(self, unit: FitUnit, caller: Caller) -> tuple[TrialResult, ...]:
-        folder = self.workspace.jobs / unit.keys[0]
+        folder = self.workspace.jobs / unit.keys[-1]
         shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
         if self.fresh:
             self._drop_checkpoints(unit.keys)
-        run_ids = [
-            self.tracker.start(trial, key, parent=self.parent) for trial, key in self._pairs(unit)
-        ]
-        open_runs = dict(zip(unit.keys, run_ids, strict=True))
+        open_runs = {
+            key: self.tracker.start(trial, key, parent=self.parent)
+            for trial, key in self._pairs(unit)
+        }
+        results: dict[str, TrialResult] = {}
         try:
-            results = []
-            try:
-                self._call(unit, caller, folder, open_runs)
-            except TrialStoppedError:
-                raise
-            except TrialError as error:
-                for run_id in run_ids:
-                    self.tracker.fail(run_id, str(error))
-                return tuple(self._failed(unit, str(error).splitlines()[0], run_ids))
-            for trial, key in self._pairs(unit):
-                results.append(self._remember(trial, key, open_runs[key], folder / key))
-                del open_runs[key]
-            return tuple(results)
+            self._fit(unit, caller, folder, open_runs, results)
         except BaseException as error:
+            reason = str(error) if isinstance(error, TrialStoppedError) else repr(error)
             with suppress(TrackingError):  # the first error is the one to tell
                 for run_id in open_runs.values():
-                    self.tracker.fail(run_id, repr(error), status="KILLED")
+                    self.tracker.fail(run_id, reason, status="KILLED")
             raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+        return tuple(results[key] for key in unit.keys)
+
+    def _fit(
+        self,
+        unit: FitUnit,
+        caller: Caller,
+        folder: Path,
+        open_runs: dict[str, str],
+        results: dict[str, TrialResult],
+    ) -> None:
+        """Move each trial from `open_runs` to `results` as soon as it is finished or failed."""
+        try:
+            self._call(unit, caller, folder, open_runs, results)
+        except TrialStoppedError:
+            raise
+        except TrialError as error:
+            left = unit.only(open_runs)
+            if len(left.keys) > 1 and not isinstance(error, TrialTimeoutError):
+                # The largest may be too large where the others are not.
+                for key in left.keys:
+                    self._fit(unit.only([key]), caller, folder, open_runs, results)
+                return
+            for trial, key in self._pairs(left):
+                self.tracker.fail(open_runs[key], str(error))
+                results[key] = _failed(trial, key, str(error).splitlines()[0], open_runs.pop(key))
 
     def _call(
-        self, unit: FitUnit, caller: Caller, folder: Path, open_runs: Mapping[str, str]
+        self,
+        unit: FitUnit,
+        caller: Caller,
+        folder: Path,
+        open_runs: dict[str, str],
+        results: dict[str, TrialResult],
     ) -> None:
+        trials = dict(zip(unit.keys, unit.trials, strict=True))
+
         def on_event(event: Event) -> None:
+            key = event["key"]
+            if event.get("done"):
+                run_id = open_runs[key]
+                made = None if event.get("kept") else folder / key
+                results[key] = self._remember(trials[key], key, run_id, made)
+                del open_runs[key]
+                return
             if event["metrics"]:
-                self.tracker.step(open_runs[event["key"]], event["step"], event["metrics"])
-            self.observer.stepped(unit, event["step"], event["steps"], event["metrics"])
+                self.tracker.step(open_runs[key], event["step"], event["metrics"])
+            if key == unit.keys[-1]:  # the longest tells how far the fit is
+                self.observer.stepped(unit, event["step"], event["steps"], event["metrics"])
 
         own = [trial.timeout_s for trial in unit.trials if trial.timeout_s is not None]
         timeout_s = sum(own) if own else None
         left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
         limits = [limit for limit in (timeout_s, left) if limit is not None]
         payload = {
-            **self.payload,
-            "trials": [{**asdict(trial), "params": dict(trial.params)} for trial in unit.trials],
+            **self._given(unit),
             "keys": list(unit.keys),
             "numerics": asdict(unit.numerics),
             "bases": [self.records[base] for base in unit.bases],
+            "runs": {key: open_runs[key] for key in unit.keys},
             "folder": str(folder),
             "checkpoints": str(self.workspace.checkpoints),
             "graphs": str(self.workspace.graphs),
@@ -217,7 +316,7 @@ class UnitRunner:
         memory = self.memory_limit_bytes
         try:
             for function, limit in (
-                ("tenfold.fitting:prepare", left),
+                (_PREPARE, left),
                 ("tenfold.fitting:fit_unit", min(limits) if limits else None),
             ):
                 caller.call(
@@ -232,13 +331,27 @@ class UnitRunner:
                 raise TrialTimeoutError("ended: the experiment's time_limit_s was up") from error
             raise
 
-    def _remember(self, trial: Trial, key: str, run_id: str, folder: Path) -> TrialResult:
-        record, predictions, views = read_folder(folder)
+    def _remember(self, trial: Trial, key: str, run_id: str, folder: Path | None) -> TrialResult:
+        """Finish a trial's run.
+
+        Args:
+            trial: The trial.
+            key: Its key.
+            run_id: Its run.
+            folder: Holds its files; None: a worker elsewhere has kept them with the run.
+        """
+        if folder is None:
+            self._handed_over.add(key)
+            with self.tracker.folder(run_id, only=TRIAL_FILES) as kept:
+                record, predictions, views = read_folder(kept)
+        else:
+            record, predictions, views = read_folder(folder)
         metrics = {name: record[name] for name in ("fit_s", "predict_us_per_image", "model_bytes")}
         if predictions.validation is not None:
             metrics |= self.validation_metrics(predictions)
-        self.tracker.finish(run_id, folder, metrics)
+        # Before the run is finished: a full disk must not make a finished run a failed one.
         write_text(self._marker(key), run_id)
+        self.tracker.finish(run_id, folder, metrics)
         self._drop_checkpoints([key])
         return self._result(trial, key, run_id, record, predictions, views)
 
@@ -263,13 +376,18 @@ class UnitRunner:
             predictions=predictions,
             views=views,
             reused=reused,
-            **{**record, "history": tuple(record["history"])},
+            **{
+                **record,
+                "history": tuple(record["history"]),
+                "fitted_with": tuple(record.get("fitted_with", ())),
+                "rounds": tuple(record.get("rounds", ())),
+            },
         )
 
-    @staticmethod
-    def _failed(unit: FitUnit, reason: str, run_ids: list[str] | None = None) -> list[TrialResult]:
-        ids = run_ids or [""] * len(unit.trials)
-        return [
-            TrialResult(trial=trial, key=key, status="failed", error=reason, run_id=run_id)
-            for trial, key, run_id in zip(unit.trials, unit.keys, ids, strict=True)
-        ]
+
+def _ignore(event: Event) -> None:
+    """Take no notice of an event."""
+
+
+def _failed(trial: Trial, key: str, reason: str, run_id: str = "") -> TrialResult:
+    return TrialResult(trial=trial, key=key, status="failed", error=reason, run_id=run_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import queue
@@ -11,23 +10,28 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from tenfold._optional import require
+from tenfold.callee import describe, resolve
 from tenfold.errors import (
     TrialError,
     TrialMemoryError,
     TrialStoppedError,
     TrialTimeoutError,
     WorkerDiedError,
+    WorkerKilledError,
 )
 
 Event = Mapping[str, Any]
 OnEvent = Callable[[Event], None]
 _POLL_S = 0.2
+#: Seconds that a call which was told to stop has until its next event; about what a new process
+#: needs until it is as warm as the old one.
+_STOP_S = 5.0
+_PROGRAM = "import sys; from tenfold.callee import serve; serve(int(sys.argv[1]))"
 
 
 class Caller(Protocol):
@@ -42,7 +46,10 @@ class Caller(Protocol):
         timeout_s: float | None = None,
         memory_limit_bytes: int | None = None,
     ) -> Mapping[str, Any]:
-        """Call ``package.module:function`` with ``(payload, on_event)`` and return its answer."""
+        """Call ``package.module:function`` with ``(payload, on_event)`` and return its answer.
+
+        What `on_event` raises ends the call: it is raised here, as it is.
+        """
         ...
 
 
@@ -58,23 +65,36 @@ class InlineCaller:
         timeout_s: float | None = None,  # noqa: ARG002 part of the protocol
         memory_limit_bytes: int | None = None,  # noqa: ARG002 part of the protocol
     ) -> Mapping[str, Any]:
-        """Call the function and return its answer.
+        """Call the function and return its answer; what `on_event` raises passes through it.
 
         Raises:
             TrialError: The function raised; the message has its traceback.
         """
+        raised: list[BaseException] = []
+
+        def told(event: Event) -> None:
+            try:
+                on_event(event)
+            except BaseException as error:
+                raised.append(error)
+                raise
+
         try:
-            answer: Mapping[str, Any] = _resolve(function)(payload, on_event)
+            answer: Mapping[str, Any] = resolve(function)(payload, told)
         except Exception as error:
-            raise TrialError(_describe(error)) from error
+            if not raised:
+                raise TrialError(describe(error)) from error
+        if raised:  # also where the function swallowed it
+            raise raised[0]
         return answer
 
 
 class WorkerProcess:
     """A Python process that is started when first called, and again after it was ended.
 
-    Calls and answers are lines of JSON on pipes. When this process dies, the pipe closes and the
-    worker ends itself, so that no orphan computes on.
+    Calls and answers are lines of JSON on pipes. A further pipe, the lifeline, carries nothing: it
+    closes when this process dies, however it dies, and that ends the worker, so that no orphan
+    computes on.
 
     Args:
         environ: Variables set for the process, beside those of this one.
@@ -83,6 +103,7 @@ class WorkerProcess:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._process: subprocess.Popen[str] | None = None
+        self._lifeline: IO[bytes] | None = None
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as this object
         self._closed = False
@@ -101,7 +122,9 @@ class WorkerProcess:
         Args:
             function: ``package.module:function`` inside tenfold.
             payload: JSON values.
-            on_event: Is given each event that the function emits, in this thread.
+            on_event: Is given each event that the function emits, in this thread. What it raises
+                is raised here, after the function was stopped at its next event; the process lives
+                on, unless that event does not come within some seconds.
             timeout_s: Seconds after which the process is ended.
             memory_limit_bytes: Resident bytes at which the process is ended.
 
@@ -110,7 +133,8 @@ class WorkerProcess:
             TrialTimeoutError: It ran too long.
             TrialMemoryError: It took too much memory.
             TrialStoppedError: `close` was called meanwhile.
-            WorkerDiedError: The process ended without an answer.
+            WorkerDiedError: The process ended without an answer; `WorkerKilledError` where it was
+                killed.
         """
         process = self._started()
         assert process.stdin is not None
@@ -134,7 +158,11 @@ class WorkerProcess:
                     return answer
                 if "error" in message:
                     raise TrialError(message["error"])
-                on_event(message["event"])
+                try:
+                    on_event(message["event"])
+                except BaseException as error:
+                    self._stop(wait_s=_STOP_S if isinstance(error, Exception) else 0)
+                    raise
             self._keep_limits(process.pid, deadline, timeout_s, memory_limit_bytes)
 
     def close(self) -> None:
@@ -147,11 +175,15 @@ class WorkerProcess:
         if self._closed:
             raise TrialStoppedError("the run was stopped before this trial started")
         if self._process is None or self._process.poll() is not None:
+            self._cut_lifeline()
             self._lines = queue.SimpleQueue()
             self._stderr.seek(0)
             self._stderr.truncate()
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", "from tenfold.worker import serve; serve()"],
+            far_end, near_end = os.pipe()
+            self._lifeline = os.fdopen(near_end, "wb", buffering=0)
+            self._process = subprocess.Popen(  # noqa: S603 a constant program and a number
+                [sys.executable, "-c", _PROGRAM, str(far_end)],
+                pass_fds=[far_end],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
@@ -159,10 +191,26 @@ class WorkerProcess:
                 env={**os.environ, **self._environ},
                 start_new_session=True,  # Ctrl-C is for the parent, which ends its workers
             )
+            os.close(far_end)
             threading.Thread(
                 target=_pump, args=(self._process.stdout, self._lines), daemon=True
             ).start()
         return self._process
+
+    def _stop(self, *, wait_s: float) -> None:
+        """Stop the call under way and wait until it is over; where that takes long, end it."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.write(json.dumps({"stop": True}) + "\n")
+            self._process.stdin.flush()
+        deadline = time.monotonic() + wait_s
+        while (left := deadline - time.monotonic()) > 0:
+            with suppress(queue.Empty):
+                line = self._lines.get(timeout=left)
+                if line is None or "event" not in json.loads(line):
+                    return
+        self._end(at_once=True)
 
     def _keep_limits(
         self,
@@ -194,7 +242,8 @@ class WorkerProcess:
         hint = " (the system may have run out of memory)" if code == -9 else ""
         self._stderr.seek(0)
         tail = self._stderr.read().decode(errors="replace").strip().splitlines()[-5:]
-        return WorkerDiedError(f"its process ended with {reason}{hint}. {' / '.join(tail)}".strip())
+        kind = WorkerKilledError if code == -9 else WorkerDiedError
+        return kind(f"its process ended with {reason}{hint}. {' / '.join(tail)}".strip())
 
     def _end(self, *, at_once: bool = False) -> None:
         process = self._process
@@ -208,51 +257,11 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        self._cut_lifeline()
 
-
-def serve() -> None:
-    """Answer calls from standard input until it closes; the main loop of a worker process."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print must not mix with the answers
-    calls: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    busy = threading.Event()
-
-    def send(message: Mapping[str, Any]) -> None:
-        answers.write(json.dumps(message) + "\n")
-        answers.flush()
-
-    def listen() -> None:
-        for line in sys.stdin:
-            calls.put(line)
-        calls.put(None)
-        if busy.is_set():
-            os._exit(1)  # the parent is gone: nobody waits for the answer
-
-    threading.Thread(target=listen, daemon=True).start()
-    while (line := calls.get()) is not None:
-        busy.set()
-        request = json.loads(line)
-        try:
-            function = _resolve(request["call"])
-            answer = function(request["payload"], lambda event: send({"event": event}))
-            send({"answer": answer})
-        except Exception as error:
-            send({"error": _describe(error)})
-        busy.clear()
-
-
-def _resolve(function: str) -> Callable[[Mapping[str, Any], OnEvent], Mapping[str, Any]]:
-    module, _, name = function.partition(":")
-    found: Callable[[Mapping[str, Any], OnEvent], Mapping[str, Any]] = getattr(
-        importlib.import_module(module), name
-    )
-    return found
-
-
-def _describe(error: Exception) -> str:
-    """Return a first line for people, then the traceback for the tracker."""
-    first = f"{type(error).__name__}: {error}".splitlines()[0]
-    return first + "\n" + "".join(traceback.format_exception(error))
+    def _cut_lifeline(self) -> None:
+        if self._lifeline is not None:
+            self._lifeline.close()
 
 
 def _pump(stream: Any, lines: queue.SimpleQueue[str | None]) -> None:

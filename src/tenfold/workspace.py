@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from tenfold._optional import require
 from tenfold.errors import StorageError
+
+_LOOK_S = 1.0
+
+
+def _wait_on() -> None:
+    """Go on waiting."""
 
 
 class Workspace:
@@ -55,6 +61,11 @@ class Workspace:
         """Where the graphs of finished fits wait until the best are chosen, by the trial's key."""
         return self.home / "graphs"
 
+    @property
+    def prefect(self) -> Path:
+        """Where the Prefect server of the workspace keeps its database and its log."""
+        return self.home / "prefect"
+
     def results(self, experiment: str) -> Path:
         """Return the folder of an experiment's tables, figures and report."""
         return self.home / "results" / experiment
@@ -76,29 +87,44 @@ class Workspace:
         return self
 
     @contextmanager
-    def locked(self, *names: str) -> Iterator[None]:
+    def locked(self, *names: str, waiting: Callable[[], None] = _wait_on) -> Iterator[None]:
         """Hold one or more locks, waiting for whoever holds them; a dead holder's lock is free.
+
+        Args:
+            names: Of the locks.
+            waiting: Called about every second while another holds one; what it raises ends the
+                wait.
 
         Raises:
             StorageError: The lock files cannot be written.
         """
         with ExitStack() as stack:
             for name in sorted(set(names)):
-                try:
-                    stack.enter_context(self._lock(name).acquire())
-                except OSError as error:
-                    raise StorageError(f"cannot lock {self.home / 'locks'}: {error}") from error
+                lock = self._lock(name)
+                while not self._acquired(lock, timeout_s=_LOOK_S):
+                    waiting()
+                stack.callback(lock.release)
             yield
 
     def is_held(self, name: str) -> bool:
         """Say whether a living process holds a lock."""
         lock = self._lock(name)
-        try:
-            lock.acquire(timeout=0)
-        except require("filelock").Timeout:
+        if not self._acquired(lock, timeout_s=0):
             return True
         lock.release()
         return False
+
+    def _acquired(self, lock: Any, *, timeout_s: float) -> bool:
+        try:
+            lock.acquire(timeout=timeout_s)
+        except require("filelock").Timeout:
+            return False
+        except OSError as error:
+            raise StorageError(
+                f"cannot lock {lock.lock_file}: {error.strerror or error}; make its folder "
+                "writable, or set TENFOLD_HOME to a folder that is"
+            ) from error
+        return True
 
     def _lock(self, name: str) -> Any:
         return require("filelock").FileLock(

@@ -1,5 +1,6 @@
 """The measurements of the networks: what is compared with what, and that the commands work."""
 
+import functools
 import json
 import os
 import subprocess
@@ -8,9 +9,15 @@ import sys
 import pytest
 
 
-def test_the_plain_loops_train_the_published_network(load):
-    network = load("classic").build_network((28, 28), 10)
-    assert sum(weights.numel() for weights in network.parameters()) == 1_199_882
+def test_the_plain_loops_train_the_published_networks(load):
+    classic = load("classic")
+    for build, wanted in (
+        (classic.classic_network, 1_199_882),
+        (classic.keras_network, 225_034),
+        (functools.partial(classic.perceptron, (64, 32)), 784 * 64 + 64 + 64 * 32 + 32 + 330),
+    ):
+        network = build((28, 28), 10)
+        assert sum(weights.numel() for weights in network.parameters()) == wanted
 
 
 def test_the_plain_loops_see_one_normalised_picture_at_a_time(load):

@@ -58,6 +58,28 @@ def test_bars_show_trial_step_and_what_is_left():
     assert "trials 3/3" in shown
 
 
+def test_the_trials_of_one_fit_are_counted_one_by_one(capsys):
+    trials = tuple(Trial("knn", {"k": k}, "KNN", f"k={k}", 0) for k in (1, 3))
+    unit = FitUnit(trials, ("a", "b"), UNIT.numerics)
+    done = tuple(
+        TrialResult(trial, key, "finished", fit_s=2.0, fitted_with=("a", "b"))
+        for trial, key in zip(trials, unit.keys, strict=True)
+    )
+    observer = LineObserver()
+    observer.planned(3, reused=0)
+    observer.started(unit)
+    observer.ended(unit, done)
+    observer.ended(UNIT, FAILED)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:3] == [
+        "3 to fit",
+        "KNN k=1, 3: fitting",
+        "[1/3] KNN k=1: done in 2.0 s, by one fit of 2 about 0.0 s left",
+    ]
+    assert lines[3].startswith("[2/3] KNN k=3: done in 2.0 s, by one fit of 2")
+    assert lines[4].startswith("[3/3] MLP epochs=3: FAILED")
+
+
 def test_without_a_terminal_lines_are_chosen(monkeypatch):
     with observing() as observer:
         assert isinstance(observer, LineObserver)
@@ -79,3 +101,13 @@ def test_durations_are_read_at_a_glance(seconds, text, capsys):
     observer.planned(1, reused=0)
     observer.ended(UNIT, (TrialResult(TRIAL, "k", "finished", fit_s=seconds),))
     assert f"done in {text}" in capsys.readouterr().err
+
+
+def test_a_fit_that_is_tried_again_has_one_bar():
+    with Progress(console=Console(file=io.StringIO())) as progress:
+        observer = BarObserver(progress)
+        observer.started(UNIT)
+        observer.started(UNIT)
+        assert [task.description for task in progress.tasks] == ["trials", UNIT.name]
+        observer.ended(UNIT, DONE)
+        assert [task.description for task in progress.tasks] == ["trials"]

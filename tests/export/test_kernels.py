@@ -5,7 +5,7 @@ import pytest
 
 from tenfold.errors import ExportError
 from tenfold.export import distances, export_onnx
-from tenfold.models import build_model
+from tenfold.models import build_model, svm
 
 
 @pytest.mark.parametrize("pca", [None, 10])
@@ -42,7 +42,16 @@ def test_images_too_large_for_32_bits_are_counted_in_64(same, monkeypatch):
     same(export_onnx(estimator), estimator, images, tolerance=1e-5)
 
 
-def test_support_vectors_that_are_no_pixels_are_refused(digits):
+@pytest.mark.parametrize("kernel", ["rbf", "poly", "linear"])
+def test_what_a_library_learned_from_floats_answers_as_its_graph(digits, same, kernel, monkeypatch):
+    monkeypatch.setattr(svm, "_MOST_PAIR_ROWS", 0)
+    images, labels = digits
+    estimator = build_model("svm", {"kernel": kernel, "degree": 2}).fit(images, labels)
+    same(export_onnx(estimator), estimator, images, tolerance=1e-5)
+
+
+def test_support_vectors_that_are_no_pixels_are_refused(digits, monkeypatch):
+    monkeypatch.setattr(svm, "_MOST_PAIR_ROWS", 0)
     estimator = build_model("svm").fit(*digits)
     estimator.model_.support_vectors_[:] *= 0.37
     with pytest.raises(ExportError, match=r"no pixels of 0\.\.1"):

@@ -7,7 +7,7 @@ import pytest
 
 from tenfold.errors import ModelInputError
 from tenfold.models.base import ImageClassifier, check_labels
-from tenfold.models.classical import SvmClassifier
+from tenfold.models.svm import SvmClassifier
 
 
 @pytest.mark.parametrize(

@@ -1,89 +1,16 @@
 """The classical models against the libraries that they stand for."""
 
-import importlib
 import logging
 import sys
 import warnings
 
 import numpy as np
 import pytest
-import sklearn.linear_model
-import sklearn.svm
 from sklearn.ensemble import RandomForestClassifier
 
 from tenfold.errors import MissingExtraError, ModelInputError
 from tenfold.models import build_model, classical
-from tenfold.models.classical import fit_pca, pairwise_scores
-
-
-@pytest.fixture
-def without_intel(monkeypatch):
-    real = importlib.import_module
-
-    def refuse(name, *rest):
-        if name.startswith("sklearnex"):
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(importlib, "import_module", refuse)
-
-
-def test_svm_gives_stock_scikit_learns_labels(digits):
-    images, labels = digits
-    stock = sklearn.svm.SVC(C=10).fit(images[:200] / 255, labels[:200])
-    model = build_model("svm", threads=2).fit(images[:200], labels[:200])
-    assert (model.predict(images) == stock.predict(images / 255)).mean() >= 0.999
-
-
-@pytest.mark.parametrize("kernel", ["rbf", "linear", "poly"])
-def test_svm_without_intels_extension_is_stock_scikit_learns(digits, kernel, without_intel):
-    images, labels = digits
-    model = build_model("svm", {"kernel": kernel}).fit(images[:200], labels[:200])
-    assert type(model.model_) is sklearn.svm.SVC
-    stock = sklearn.svm.SVC(C=10, kernel=kernel).fit(images[:200] / 255, labels[:200])
-    assert (model.predict(images) == stock.predict(images / 255)).all()
-
-
-def test_intels_margins_agree_with_stock_scikit_learns(digits):
-    pytest.importorskip("sklearnex")
-    images, labels = digits
-    model = build_model("svm").fit(images, labels)
-    assert type(model.model_) is not sklearn.svm.SVC
-    stock = sklearn.svm.SVC(C=10, decision_function_shape="ovo").fit(images / 255, labels)
-    ours = model.model_.decision_function((images / 255).astype(np.float32))
-    assert ours == pytest.approx(stock.decision_function(images / 255), abs=5e-3)
-
-
-def test_logistic_regression_is_as_good_with_and_without_intels_extension(digits, request):
-    images, labels = digits
-    accelerated = build_model("logistic_regression").fit(images[:200], labels[:200])
-    request.getfixturevalue("without_intel")
-    stock = build_model("logistic_regression").fit(images[:200], labels[:200])
-    assert type(stock.model_) is sklearn.linear_model.LogisticRegression
-    agree = accelerated.predict(images[200:]) == stock.predict(images[200:])
-    assert agree.mean() >= 0.99
-
-
-def test_a_svm_of_two_classes_has_one_score_above_zero_for_the_second(digits):
-    images, labels = digits
-    model = build_model("svm").fit(images, labels == 5)
-    scores = model.decision_function(images)
-    assert scores.shape == (300,)
-    assert ((scores > 0) == (labels == 5)).all()
-
-
-def test_pairwise_scores_put_the_class_with_most_votes_first():
-    rng = np.random.default_rng(0)
-    margins = rng.normal(size=(500, 10))
-    votes = np.zeros((500, 5), dtype=int)
-    for column, (i, j) in enumerate(zip(*np.triu_indices(5, 1), strict=True)):
-        votes[:, i] += margins[:, column] > 0
-        votes[:, j] += margins[:, column] <= 0
-    assert (pairwise_scores(margins, 5).argmax(axis=1) == votes.argmax(axis=1)).all()
-
-
-def test_pairwise_scores_of_huge_margins_are_finite():
-    assert np.isfinite(pairwise_scores(np.full((1, 3), 1e6), 3)).all()
+from tenfold.models.classical import fit_pca
 
 
 def test_forest_is_scikit_learns_and_its_sums_do_not_depend_on_threads(digits):

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
 from tenfold.data import load_dataset, make_split
 from tenfold.errors import ModelInputError
-from tenfold.models import build_model, knn
+from tenfold.models import build_model
+from tenfold.models.nearest import PixelIndex
 
 
 def stock_labels(train, codes, queries, **params):
@@ -32,30 +34,38 @@ def test_labels_are_stock_scikit_learns_where_ties_are_many(k, n_levels, weights
     assert (ours == stock).all()
 
 
-def test_distances_are_exact_where_float32_would_round():
-    # 3,000 white pixels against black ones: the squared distance has 28 bits.
-    train = np.zeros((3, 3000), dtype=np.uint8)
-    train[0], train[1], train[2] = 255, 255, 255
-    train[1, 0], train[2, 0] = 254, 253
-    rows, far = knn.nearest_rows(train, np.zeros((1, 3000), dtype=np.uint8), 3)
-    assert rows.tolist() == [[2, 1, 0]]
-    assert far.tolist() == [[2999 * 255**2 + value**2 for value in (253, 254, 255)]]
+@pytest.mark.parametrize("params", [{}, {"weights": "distance"}, {"pca": 12}])
+def test_a_path_predicts_what_separate_fits_predict(digits, params, monkeypatch):
+    images, labels = digits
+    searches = []
+    search = PixelIndex.search
+
+    def counted(self, queries, ks, **rest):
+        searches.append(list(ks))
+        return search(self, queries, ks, **rest)
+
+    monkeypatch.setattr(PixelIndex, "search", counted)
+    *smaller, last = (build_model("knn", {"n_neighbors": k, **params}) for k in (1, 4, 7))
+    ready = []
+    assert last.fit_path(images[:200], labels[:200], smaller, on_ready=ready.extend) is last
+    assert ready == [*smaller, last]
+    together = type(last).predict_proba_each(ready, images)
+    assert searches == ([] if "pca" in params else [[1, 4, 7]])
+    for estimator, probabilities in zip(ready, together, strict=True):
+        own = clone(estimator).fit(images[:200], labels[:200])
+        assert np.array_equal(probabilities, own.predict_proba(images))
+        assert np.array_equal(estimator.predict_proba(images), probabilities)
 
 
-def test_images_too_large_for_32_bits_are_counted_in_64():
-    train = np.full((2, 40_000), 255, dtype=np.uint8)
-    train[1, 0] = 254
-    _, far = knn.nearest_rows(train, np.zeros((1, 40_000), dtype=np.uint8), 2)
-    assert far.dtype == np.int64
-    assert far[0, 1] == 40_000 * 255**2
-
-
-def test_threads_and_chunks_do_not_change_the_result(digits, monkeypatch):
-    images, _ = digits
-    whole = knn.nearest_rows(images[:200], images[200:], 5)
-    monkeypatch.setattr(knn, "_CHUNK_VALUES", 1400)
-    parts = knn.nearest_rows(images[:200], images[200:], 5, threads=3)
-    assert all(np.array_equal(a, b) for a, b in zip(whole, parts, strict=True))
+def test_estimators_that_share_nothing_are_asked_one_by_one(digits):
+    images, labels = digits
+    apart = [
+        build_model("knn", {"n_neighbors": 1}).fit(images[rows], labels[rows])
+        for rows in (slice(100), slice(200, 300))
+    ]
+    found = type(apart[0]).predict_proba_each(apart, images)
+    for estimator, probabilities in zip(apart, found, strict=True):
+        assert np.array_equal(probabilities, estimator.predict_proba(images))
 
 
 def test_images_that_are_all_the_same_are_no_trouble():
@@ -83,9 +93,13 @@ def test_training_images_are_kept_apart_from_the_callers(digits):
 
 
 @pytest.mark.mnist
-def test_labels_on_real_digits_are_stock_scikit_learns(data_dir):
-    split = make_split(load_dataset("mnist", data_dir=data_dir))
-    train, queries = split.images[:6000], split.images[-400:]
-    model = build_model("knn", {"n_neighbors": 3}, threads=2).fit(train, split.labels[:6000])
-    stock = stock_labels(train, split.labels[:6000], queries, n_neighbors=3)
-    assert (model.predict(queries) == stock).all()
+@pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
+def test_labels_on_real_images_are_stock_scikit_learns(data_dir, dataset):
+    split = make_split(load_dataset(dataset, data_dir=data_dir))
+    train, codes, queries = split.images[:6000], split.labels[:6000], split.images[-400:]
+    *smaller, last = (build_model("knn", {"n_neighbors": k}, threads=2) for k in (3, 5, 7))
+    last.fit_path(train, codes, smaller, on_ready=lambda ready: None)
+    together = type(last).predict_proba_each([*smaller, last], queries)
+    for k, probabilities in zip((3, 5, 7), together, strict=True):
+        stock = stock_labels(train, codes, queries, n_neighbors=k)
+        assert (probabilities.argmax(axis=1) == stock).all()

@@ -210,6 +210,17 @@ def test_the_seconds_of_every_part_are_added_up(tmp_path):
         store.write(progress(part), tensors())
 
 
+def test_seconds_of_a_pause_are_not_the_trainings(tmp_path):
+    clock = Clock()
+    store = Checkpoints(tmp_path, "a", clock=clock)
+    clock.now += 5
+    with store.paused():
+        clock.now += 100
+    clock.now += 2
+    store.write(progress(1), tensors())
+    assert [checkpoint.seconds for checkpoint in found(tmp_path)] == [7]
+
+
 def test_weights_in_another_memory_layout_are_stored_by_their_values(tmp_path):
     weight = torch.arange(24.0).reshape(1, 2, 3, 4).to(memory_format=torch.channels_last)
     assert not weight.is_contiguous()

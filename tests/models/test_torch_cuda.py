@@ -51,6 +51,28 @@ def test_a_gpu_goes_on_to_the_bit(tmp_path, digits):
     assert np.array_equal(resumed.predict_proba(images), whole.predict_proba(images))
 
 
+def test_a_gpu_answers_each_number_of_epochs_as_a_training_of_its_own(digits):
+    images, labels = digits
+    alone, models = (
+        [
+            build_model("simple_conv_net", {"epochs": epochs}, device="cuda", precision="auto")
+            for epochs in (1, 3)
+        ]
+        for _ in range(2)
+    )
+    given = []
+
+    def ready(estimators):
+        given.extend(estimators)
+        torch.rand(9, device="cuda")  # the training goes on as if nothing was drawn
+
+    models[1].fit_path(images, labels, models[:1], on_ready=ready)
+    assert given == models
+    for one, other in zip(given, alone, strict=True):
+        other.fit(images, labels)
+        assert np.array_equal(one.predict_proba(images), other.predict_proba(images))
+
+
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA GPUs")
 def test_two_gpus_take_the_steps_of_one(digits):
     recipe = {"hidden_layers": [32, 16], "batch_norm": False, "batch_size": 83, "epochs": 8}

@@ -10,6 +10,7 @@ from tenfold.errors import ConfigError
 from tenfold.models.torch import device as devices
 from tenfold.models.torch.device import (
     check_processes,
+    gpu_environs_of,
     numerics,
     resolve_device,
     resolve_precision,
@@ -117,3 +118,27 @@ def test_numerics_leaves_threads_and_generators_as_they_were():
         raise KeyError
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_each_gpu_is_shown_to_one_training(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    shown = [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]
+    assert list(gpu_environs_of("cuda")) == shown
+
+
+def test_of_the_gpus_that_are_hidden_none_is_shown(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-8a")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    shown = [{"CUDA_VISIBLE_DEVICES": "3"}, {"CUDA_VISIBLE_DEVICES": "GPU-8a"}]
+    assert list(gpu_environs_of("cuda")) == shown
+
+
+def test_a_training_that_is_shared_is_shown_as_many_gpus():
+    shown = gpu_environs_of("cuda", processes=2, visible=["0", "1", "2", "3", "4"])
+    assert [environ["CUDA_VISIBLE_DEVICES"] for environ in shown] == ["0,1", "2,3"]
+
+
+def test_a_machine_without_cuda_has_one_other_gpu_or_none():
+    assert gpu_environs_of("cpu") == ()
+    assert gpu_environs_of("mps") == ({},)

@@ -6,6 +6,7 @@ import pytest
 
 from tenfold.config import parse_config
 from tenfold.errors import ConfigError, ModelInputError
+from tenfold.models import get_spec
 from tenfold.records import Numerics
 from tenfold.search import expand_grid, trial_key
 
@@ -75,6 +76,16 @@ def test_whatever_a_result_depends_on_changes_the_key():
         key(trial, numerics=replace(NUMERICS, processes=2)),
     ]
     assert len({key(trial), *others}) == len(others) + 1
+
+
+def test_a_new_version_of_a_model_changes_the_key(monkeypatch):
+    (trial,) = trials("svm")
+    before = key(trial)
+    spec = get_spec("svm")
+    monkeypatch.setattr(
+        "tenfold.search.grid.get_spec", lambda name: replace(spec, version=spec.version + 1)
+    )
+    assert key(trial) != before
 
 
 def test_limits_do_not_change_the_key():

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tenfold.cli import answers, compare, data, models, system, train
+from tenfold.cli import answers, compare, data, flow, models, servers, system, train, tune
 from tenfold.errors import TenfoldError
 
 app = typer.Typer(
@@ -26,11 +26,16 @@ app.command("compare")(compare.compare)
 app.command("train", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     train.train
 )
+app.command("tune", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    tune.tune
+)
 app.command("evaluate")(answers.evaluate)
 app.command("predict")(answers.predict)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
-app.command("ui")(system.ui)
+app.add_typer(flow.app, name="flow")
+app.command("ui")(servers.ui)
+app.command("up")(servers.up)
 app.command("doctor")(system.doctor)
 
 

@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from tenfold.cli.running import (
+    Cluster,
     Dataset,
     Executor,
     Fresh,
+    InsecureCluster,
     Json,
     Sets,
     TimeLimit,
@@ -30,6 +32,8 @@ def compare(
     ] = None,
     sets: Sets = None,
     executor: Executor = "auto",
+    cluster: Cluster = None,
+    insecure_cluster: InsecureCluster = False,
     time_limit_s: TimeLimit = None,
     fresh: Fresh = False,
     json: Json = False,
@@ -39,4 +43,13 @@ def compare(
     Finished trials are remembered: the same command run again goes on where it stopped.
     """
     overrides = overrides_of(sets, time_limit_s=time_limit_s)
-    run(comparison(config, models, overrides, dataset), executor, fresh=fresh, json=json)
+    made = comparison(config, models, overrides, dataset)
+    run(
+        made,
+        executor,
+        flow="compare",
+        fresh=fresh,
+        json=json,
+        cluster=cluster,
+        insecure_cluster=insecure_cluster,
+    )

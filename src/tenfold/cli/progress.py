@@ -43,15 +43,15 @@ def observing() -> Iterator[Observer]:
 class _Estimate:
     """Guesses the time left from the trials done so far."""
 
-    def __init__(self, units: int) -> None:
-        self.units = units
+    def __init__(self, trials: int) -> None:
+        self.trials = trials
         self.done = 0
         self._began = time.monotonic()
 
     def text(self) -> str:
-        if not self.done or self.done >= self.units:
+        if not self.done or self.done >= self.trials:
             return ""
-        left_s = (time.monotonic() - self._began) / self.done * (self.units - self.done)
+        left_s = (time.monotonic() - self._began) / self.done * (self.trials - self.done)
         return f"about {_duration(left_s)} left"
 
 
@@ -63,10 +63,10 @@ class LineObserver:
         self._estimate = _Estimate(0)
         self._shown: dict[str, float] = {}
 
-    def planned(self, units: int, *, reused: int) -> None:
+    def planned(self, trials: int, *, reused: int) -> None:
         """Say how much there is to do."""
-        self._estimate = _Estimate(units)
-        self.said(_plan(units, reused))
+        self._estimate = _Estimate(trials)
+        self.said(_plan(trials, reused))
 
     def started(self, unit: FitUnit) -> None:
         """Say that a unit starts."""
@@ -80,12 +80,17 @@ class LineObserver:
         self._shown[unit.name] = now
         self.said(f"{unit.name}: {step}/{steps} {_metrics(metrics)}".rstrip())
 
-    def ended(self, unit: FitUnit, results: tuple[TrialResult, ...]) -> None:
-        """Say how a unit ended, and what is left."""
-        self._estimate.done += 1
-        count = f"[{self._estimate.done}/{self._estimate.units}]"
-        for result in results:
-            self.said(f"{count} {_outcome(unit, result)} {self._estimate.text()}".rstrip())
+    def ended(
+        self,
+        unit: FitUnit,  # noqa: ARG002  # part of the protocol
+        results: tuple[TrialResult, ...],
+    ) -> None:
+        """Say how each trial of a unit ended, and what is left."""
+        before = self._estimate.done
+        self._estimate.done += len(results)
+        for number, result in enumerate(results, before + 1):
+            count = f"[{number}/{self._estimate.trials}]"
+            self.said(f"{count} {_outcome(result)} {self._estimate.text()}".rstrip())
 
     def said(self, text: str) -> None:
         """Print a line."""
@@ -102,16 +107,19 @@ class BarObserver:
         self._tasks: dict[str, TaskID] = {}
         self._estimate = _Estimate(0)
 
-    def planned(self, units: int, *, reused: int) -> None:
+    def planned(self, trials: int, *, reused: int) -> None:
         """Show the whole bar."""
-        self._estimate = _Estimate(units)
-        self.said(_plan(units, reused))
+        self._estimate = _Estimate(trials)
+        self.said(_plan(trials, reused))
         self._progress.update(
-            self._all, total=max(units, 1), completed=0, visible=units > 0, note=""
+            self._all, total=max(trials, 1), completed=0, visible=trials > 0, note=""
         )
 
     def started(self, unit: FitUnit) -> None:
         """Add the unit's bar."""
+        before = self._tasks.pop(unit.name, None)
+        if before is not None:  # it is tried again
+            self._progress.remove_task(before)
         self._tasks[unit.name] = self._progress.add_task(unit.name, total=1, note="")
 
     def stepped(self, unit: FitUnit, step: int, steps: int, metrics: Mapping[str, float]) -> None:
@@ -122,30 +130,32 @@ class BarObserver:
 
     def ended(self, unit: FitUnit, results: tuple[TrialResult, ...]) -> None:
         """Take the unit's bar away and print how it ended."""
-        self._estimate.done += 1
+        self._estimate.done += len(results)
         task = self._tasks.pop(unit.name, None)
         if task is not None:
             self._progress.remove_task(task)
-        self._progress.update(self._all, advance=1, note=self._estimate.text())
+        self._progress.update(self._all, advance=len(results), note=self._estimate.text())
         for result in results:
-            self.said(_outcome(unit, result))
+            self.said(_outcome(result))
 
     def said(self, text: str) -> None:
         """Print a line above the bars."""
         self._progress.console.print(text, highlight=False, markup=False)
 
 
-def _plan(units: int, reused: int) -> str:
+def _plan(trials: int, reused: int) -> str:
     kept = f"; {reused} found finished and not run again" if reused else ""
-    return f"{units} to fit{kept}"
+    return f"{trials} to fit{kept}"
 
 
-def _outcome(unit: FitUnit, result: TrialResult) -> str:
+def _outcome(result: TrialResult) -> str:
+    name = result.trial.name
     if result.status == "failed":
-        return f"{unit.name}: FAILED: {result.error}"
+        return f"{name}: FAILED: {result.error}"
     if result.reused:
-        return f"{unit.name}: finished by another process"
-    return f"{unit.name}: done in {_duration(result.fit_s)}"
+        return f"{name}: finished by another process"
+    shared = f", by one fit of {n}" if (n := len(result.fitted_with)) > 1 else ""
+    return f"{name}: done in {_duration(result.fit_s)}{shared}"
 
 
 def _metrics(metrics: Mapping[str, float]) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from tenfold.config import ExperimentConfig, load_config, name_for, parse_config
-from tenfold.errors import UsageError
 
 Sets = Annotated[
     list[str] | None,
@@ -19,7 +19,26 @@ Dataset = Annotated[
     str | None, typer.Option(help="A data set's name or path; see `tenfold data list`.")
 ]
 Executor = Annotated[
-    str, typer.Option(help="What runs the fits.", metavar="auto|local", show_default=True)
+    str,
+    typer.Option(
+        help="What runs the fits; auto: Prefect where a server is up, else local processes.",
+        metavar="auto|local|prefect",
+        show_default=True,
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Run the fits on this Dask cluster: its scheduler's address, tcp://127.0.0.1:8786 "
+        "or tls://HOST:8786 for example.",
+        metavar="URL",
+    ),
+]
+InsecureCluster = Annotated[
+    bool,
+    typer.Option(
+        "--insecure-cluster", help="Allow a cluster without TLS on another machine than this."
+    ),
 ]
 TimeLimit = Annotated[
     float | None, typer.Option("--time-limit-s", min=1, help="Seconds for the whole experiment.")
@@ -79,37 +98,50 @@ def run(
     config: ExperimentConfig,
     executor: str,
     *,
+    flow: Literal["compare", "train"],
     fresh: bool,
     json: bool,
     remembered_only: bool = False,
+    cluster: str | None = None,
+    insecure_cluster: bool = False,
 ) -> Path:
     """Run an experiment and print its leaderboard.
 
     Args:
         config: What to run.
         executor: What the user asked to run the fits.
+        flow: The Prefect flow that it is a run of, where Prefect runs them.
         fresh: Run finished trials again.
         json: Print the results document and nothing else.
         remembered_only: Train nothing; report on what is finished.
+        cluster: The Dask cluster to run the fits on.
+        insecure_cluster: Whether that may be one without TLS off this machine.
 
     Returns:
         The folder of the results, of which every trial finished.
 
     Raises:
-        UsageError: The executor is unknown, or nothing may be trained and something would be.
+        UsageError: The executor or the cluster cannot be used, or nothing may be trained and
+            something would be.
         typer.Exit: A trial failed; everything is printed.
     """
-    if executor not in ("auto", "local"):
-        raise UsageError(f"--executor is {executor!r}; allowed: auto, local")
+    from tenfold.cli.executors import running_on
     from tenfold.cli.progress import observing, print_json, print_result
-    from tenfold.executor import NoExecutor
+    from tenfold.cluster import check_cluster
     from tenfold.experiment import run_experiment
 
     sys.path.insert(0, "")  # own estimators beside the user, as with `python -m`
-    runs_on = NoExecutor() if remembered_only else None
+    asked = "none" if remembered_only else executor
+    if cluster is not None:
+        check_cluster(
+            cluster, insecure=insecure_cluster, tracking=config.tracking, environ=os.environ
+        )
     try:
-        with observing() as observer:
-            result = run_experiment(config, runs_on, observer=observer, fresh=fresh)
+        with (
+            observing() as observer,
+            running_on(asked, flow, say=observer.said, cluster=cluster) as call,
+        ):
+            result = call(run_experiment, config, observer=observer, fresh=fresh)
     except KeyboardInterrupt:
         typer.echo("interrupted; what is finished is kept, the same command goes on", err=True)
         raise
@@ -119,4 +151,5 @@ def run(
         print_result(result)
     if result.failed:
         raise typer.Exit(1)
-    return result.folder
+    folder: Path = result.folder
+    return folder

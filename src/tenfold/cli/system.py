@@ -1,4 +1,4 @@
-"""`tenfold ui` and `tenfold doctor`: the workspace's MLflow page, and what this machine has."""
+"""`tenfold doctor`: what this machine has."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import importlib.util
 import json as json_module
 import os
 import shutil
-import subprocess
-import sys
 from typing import Annotated, Any
 
 import typer
 
-from tenfold.errors import UsageError
 from tenfold.machine import describe_machine
+from tenfold.workspace import Workspace
 
 _EXTRAS = {
     "train": ("sklearn", "torch", "xgboost", "optuna", "mlflow", "matplotlib", "jinja2"),
@@ -22,34 +20,6 @@ _EXTRAS = {
     "cluster": ("prefect_dask",),
     "postgres": ("psycopg",),
 }
-
-
-def ui(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
-) -> None:
-    """Open MLflow's page on the workspace: every experiment, trial, curve and file."""
-    from tenfold._optional import require
-    from tenfold.config import load_settings
-    from tenfold.workspace import Workspace
-
-    require("mlflow")
-    workspace = Workspace(load_settings().home)
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or workspace.tracking_uri
-    if not uri.startswith("http") and not (workspace.home / "mlflow.db").exists():
-        raise UsageError(
-            f"nothing is tracked in {workspace.home} yet; run `tenfold compare` first, "
-            "or set TENFOLD_HOME to another workspace"
-        )
-    typer.echo(f"MLflow on http://{host}:{port} shows {uri} (Ctrl-C ends it)", err=True)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
-    command += ["--host", host, "--port", str(port), "--workers", "1"]
-    environ = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    raise typer.Exit(_exit_code(command, environ))
-
-
-def _exit_code(command: list[str], environ: dict[str, str]) -> int:
-    return subprocess.run(command, env=environ, check=False).returncode  # noqa: S603 our own words
 
 
 def doctor(
@@ -93,7 +63,6 @@ def _extra(modules: tuple[str, ...]) -> str:
 
 def _places() -> dict[str, str]:
     from tenfold.config import load_settings
-    from tenfold.workspace import Workspace
 
     settings = load_settings()
     workspace = Workspace(settings.home)
@@ -102,7 +71,15 @@ def _places() -> dict[str, str]:
     return {
         "workspace": f"{workspace.home} ({free:.0f} GiB free)",
         "tracking": os.environ.get("MLFLOW_TRACKING_URI") or workspace.tracking_uri,
+        "prefect": _prefect(workspace),
     }
+
+
+def _prefect(workspace: Workspace) -> str:
+    from tenfold.servers import find_prefect
+
+    given = os.environ.get("PREFECT_API_URL")
+    return given or find_prefect(workspace) or "no server is up; `tenfold up` starts one"
 
 
 def _datasets() -> dict[str, Any]:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from tenfold.cli.model_options import read_model_options
 from tenfold.cli.running import (
     Dataset,
     Executor,
@@ -23,7 +24,6 @@ from tenfold.cli.running import (
     overrides_of,
     run,
 )
-from tenfold.config.yaml_text import read_value
 from tenfold.errors import UsageError
 
 
@@ -65,7 +65,7 @@ def train(
         raise UsageError(f"--model-dir is {str(model_dir)!r}, a file; give a folder")
     if skip_training and fresh:
         raise UsageError("--skip-training and --fresh exclude each other; give one of them")
-    config, params = _model_options(context.args)
+    config, params = read_model_options(context.args)
     overrides = overrides_of(sets, time_limit_s=time_limit_s, seed=seed)
     if (config is None) == (model is None):
         raise UsageError("tenfold train takes either a configuration file or --model NAME")
@@ -87,7 +87,14 @@ def train(
     with _environment(
         MLFLOW_TRACKING_URI=mlflow_tracking_uri, MLFLOW_EXPERIMENT_NAME=mlflow_experiment_name
     ):
-        folder = run(made, executor, fresh=fresh, json=json, remembered_only=skip_training)
+        folder = run(
+            made,
+            executor,
+            flow="train",
+            fresh=fresh,
+            json=json,
+            remembered_only=skip_training,
+        )
         if model_dir is not None:
             _write_bundle(made.name, model_dir, json=json)
     if visualize:
@@ -121,24 +128,3 @@ def _environment(**values: str | None) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _model_options(arguments: list[str]) -> tuple[Path | None, dict[str, Any]]:
-    """Read ``--n-neighbors 3`` or ``--n-neighbors=3`` as a parameter, the rest as a file."""
-    config: Path | None = None
-    params: dict[str, Any] = {}
-    rest = list(arguments)
-    while rest:
-        option, equals, value = rest.pop(0).partition("=")
-        if not option.startswith("--"):
-            if config is not None:
-                raise UsageError(f"got {option!r} after {str(config)!r}; give one file")
-            config = Path(option + equals + value)
-            continue
-        if not equals:
-            if not rest:
-                raise UsageError(f"option {option} needs a value")
-            value = rest.pop(0)
-        name = option[2:].replace("-", "_")
-        params["C" if name == "c" else name] = read_value(value, origin=f"{option} {value}")
-    return config, params

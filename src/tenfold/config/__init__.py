@@ -5,6 +5,7 @@ from tenfold.config.loading import dump_config, load_config, parse_config
 from tenfold.config.params import PARAMS, canonical_params
 from tenfold.config.schema import ModelParams
 from tenfold.config.settings import Settings, load_settings
+from tenfold.config.tuning import SearchedParameter, TuneConfig
 
 __all__ = [
     "PARAMS",
@@ -12,7 +13,9 @@ __all__ = [
     "ExperimentConfig",
     "ModelEntry",
     "ModelParams",
+    "SearchedParameter",
     "Settings",
+    "TuneConfig",
     "canonical_params",
     "dump_config",
     "load_config",

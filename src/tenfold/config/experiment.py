@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from tenfold.config.params import PARAMS, parameter_problems
+from tenfold.config.tuning import SearchedParameter, TuneConfig, space_problems
 from tenfold.errors import nearest
 from tenfold.schema import FrozenModel
 
@@ -93,6 +94,12 @@ class ModelEntry(FrozenModel):
         description="Lists of values; each combination is one trial, the last name varying "
         "fastest.",
     )
+    space: dict[str, SearchedParameter | None] = Field(
+        default_factory=dict,
+        description="What `tenfold tune` searches: by parameter a list of values, a range such as "
+        "`{low: 0.001, high: 0.1, log: true}`, or null for none. What is not named is as in the "
+        "model's default search space.",
+    )
     timeout_s: float | None = Field(
         default=None, gt=0, description="Seconds after which one trial of it is ended."
     )
@@ -143,6 +150,8 @@ class ModelEntry(FrozenModel):
         for name, values in self.grid.items():
             for index, value in enumerate(values):
                 yield from _schema_problems(schema, {name: value}, ("grid",), index=index)
+        for place, message in space_problems(schema, self.space, self.params):
+            yield ("space", *place), message
 
 
 class ExperimentConfig(FrozenModel):
@@ -217,6 +226,9 @@ class ExperimentConfig(FrozenModel):
         gt=0,
         lt=1,
         description="Binary tasks: report the threshold that reaches it on validation rows.",
+    )
+    tune: TuneConfig | None = Field(
+        default=None, description="How `tenfold tune` searches; null: as it does by default."
     )
     tracking: Literal["mlflow", "none"] = Field(
         default="mlflow",

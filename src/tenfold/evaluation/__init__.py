@@ -12,6 +12,7 @@ from tenfold.evaluation.curves import (
     roc_curve,
     threshold_for,
 )
+from tenfold.evaluation.cv_results import CvRow, CvTable, build_cv_table, write_cv_table
 from tenfold.evaluation.figures import draw_figures, save_figures
 from tenfold.evaluation.intervals import Interval, wilson_interval
 from tenfold.evaluation.leaderboard import Leaderboard, Row, build_leaderboard
@@ -32,6 +33,7 @@ from tenfold.evaluation.selection import (
     choose_winner,
 )
 from tenfold.evaluation.sheets import pick_samples
+from tenfold.evaluation.study_tables import describe_study, write_trials
 from tenfold.evaluation.style import Picture
 from tenfold.evaluation.tables import TIME_COLUMNS, describe_leaderboard, write_csv, write_json
 
@@ -40,6 +42,8 @@ __all__ = [
     "RANKINGS",
     "TARGETS",
     "TIME_COLUMNS",
+    "CvRow",
+    "CvTable",
     "Inside",
     "Interval",
     "Leaderboard",
@@ -54,10 +58,12 @@ __all__ = [
     "Verdict",
     "accuracy_of",
     "at_threshold",
+    "build_cv_table",
     "build_leaderboard",
     "choose_best_of_each",
     "choose_winner",
     "describe_leaderboard",
+    "describe_study",
     "draw_figures",
     "draw_row",
     "holm_adjust",
@@ -75,5 +81,7 @@ __all__ = [
     "threshold_for",
     "wilson_interval",
     "write_csv",
+    "write_cv_table",
     "write_json",
+    "write_trials",
 ]

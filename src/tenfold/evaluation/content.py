@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from tenfold.errors import ScoreInputError
 from tenfold.evaluation.confusion import IntArray
 from tenfold.evaluation.curves import OperatingPoint, at_threshold, threshold_for
+from tenfold.evaluation.cv_results import CvTable
 from tenfold.evaluation.intervals import FloatArray
 from tenfold.evaluation.leaderboard import Leaderboard
 from tenfold.evaluation.probabilities import Verdict, list_verdicts
 from tenfold.evaluation.sheets import Pixels, pick_samples
+from tenfold.histories import StudyHistory
 from tenfold.records import Views
 
 TARGETS = tuple(
@@ -66,6 +68,8 @@ class ReportInput:
         calibrate_probabilities: ``(c, k)``, given to them by the winner's train fit.
         targets: ``("precision", 0.9)`` and the like: what thresholds are chosen for.
         insides: What networks show of themselves, by the key of the fit that is tested.
+        studies: The studies that the rows come from.
+        tables: The grid searches that they come from.
     """
 
     name: str
@@ -91,6 +95,8 @@ class ReportInput:
     calibrate_probabilities: FloatArray | None = field(default=None, repr=False)
     targets: Sequence[tuple[str, float]] = TARGETS
     insides: Mapping[str, Inside] = field(default_factory=dict, repr=False)
+    studies: Sequence[StudyHistory] = ()
+    tables: Sequence[CvTable] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:

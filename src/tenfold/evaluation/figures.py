@@ -21,6 +21,7 @@ from tenfold.evaluation.row_figures import (
     has_history,
 )
 from tenfold.evaluation.sheets import plot_sheet
+from tenfold.evaluation.study_figures import STUDY_FIGURES, draw_studies
 from tenfold.evaluation.style import Picture, chart_style, new_axes, png_picture, svg_picture
 from tenfold.files import write_bytes
 
@@ -29,7 +30,7 @@ _INSIDES_SHOWN = 6
 _FILE_NAME = re.compile(
     "(accuracy|accuracy-against-time|confusion|reliability|precision-recall|roc|learning-loss"
     r"|learning-accuracy|class-balance|(filters|attention)(-[a-z0-9-]+)?)\.svg"
-    r"|(samples|predictions|mistakes)\.png"
+    rf"|(samples|predictions|mistakes)\.png|{STUDY_FIGURES}"
 )
 """Every name that a figure may have."""
 
@@ -59,6 +60,7 @@ def draw_charts(report: ReportInput) -> tuple[Picture, ...]:
         _draw_learning,
         _draw_insides,
         _draw_balance,
+        _draw_search,
     )
     with chart_style():
         return tuple(picture for draw in drawers for picture in draw(report))
@@ -183,6 +185,10 @@ def _winner_first(report: ReportInput) -> list[Row]:
     """Return the rows by their test score, but what was chosen before all."""
     key = report.leaderboard.winner_key
     return sorted(report.leaderboard.ranked, key=lambda row: row.key != key)
+
+
+def _draw_search(report: ReportInput) -> Iterable[Picture]:
+    return draw_studies(report.studies)
 
 
 def _draw_balance(report: ReportInput) -> Iterable[Picture]:

@@ -35,7 +35,9 @@ class Row:
         run_id: The tracker's name for that fit.
         scores: Test scores of the first repeat; None when no fit finished.
         validation: Accuracy on the select rows by the train fit.
-        fit_s: Wall seconds of the fit.
+        fit_s: Wall seconds of the fit, until this row was answered.
+        fitted_with: Keys of the fits' rows that shared it, this one's `test_key` among them; empty
+            where the fit was this row's alone.
         predict_us_per_image: Microseconds per image.
         model_bytes: Bytes of its graph; where it has none, of everything learned.
         fitted_on: Which rows the fit behind the test scores saw.
@@ -77,6 +79,7 @@ class Row:
     calibration: Mapping[str, Any] | None = field(default=None, repr=False)
     history: tuple[Mapping[str, float], ...] = field(default=(), repr=False)
     reused: bool = False
+    fitted_with: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:
@@ -110,6 +113,15 @@ class Leaderboard:
     def winner(self) -> Row | None:
         """The row that was chosen on validation data."""
         return next((row for row in self.rows if row.key == self.winner_key), None)
+
+    @property
+    def fit_s(self) -> float:
+        """Wall seconds of the rows' fits; one that several rows share counts once."""
+        longest: dict[str, float] = {}
+        for row in self.rows:
+            fit = row.fitted_with[-1] if row.fitted_with else row.test_key
+            longest[fit] = max(row.fit_s, longest.get(fit, 0.0))
+        return sum(longest.values())
 
     @property
     def ranked(self) -> tuple[Row, ...]:
@@ -240,6 +252,7 @@ def _to_row(recipe: Recipe, test_labels: npt.NDArray[Any], *, cross_validated: b
         calibration=shown.calibration,
         history=base.history,
         reused=shown.reused,
+        fitted_with=shown.fitted_with,
     )
 
 

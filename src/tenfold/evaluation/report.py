@@ -18,11 +18,14 @@ from tenfold.evaluation.leaderboard import Leaderboard, Row
 from tenfold.evaluation.metrics import LOSSES, METRICS
 from tenfold.evaluation.probabilities import Verdict, list_mistakes
 from tenfold.evaluation.sheets import to_data_uri
+from tenfold.evaluation.study_figures import study_prefix
 from tenfold.evaluation.style import Picture, inline_svg
 from tenfold.evaluation.tables import METRIC_TITLES
+from tenfold.histories import StudyHistory
 
 _MISTAKES_SHOWN = 30
 _SAMPLES_SHOWN = 80
+_TRIALS_SHOWN = 10
 _CLEAR = 0.05
 _FITTED_ON = {
     "train": "the training images",
@@ -98,6 +101,7 @@ def _view(report: ReportInput, figures: Sequence[Picture] | None, markup: Any) -
             if picture.mime == "image/svg+xml"
         },
         "confusions": _confusions(board),
+        "studies": [_study(history, names) for history in report.studies],
         "insides": [name for name in names if name.startswith(("filters-", "attention-"))],
         "has_filters": any(name.startswith("filters-") for name in names),
         "has_attention": any(name.startswith("attention-") for name in names),
@@ -107,6 +111,19 @@ def _view(report: ReportInput, figures: Sequence[Picture] | None, markup: Any) -
         "thresholds": choose_thresholds(report),
         "script": markup(script),
         "script_hash": base64.b64encode(digest).decode(),
+    }
+
+
+def _study(history: StudyHistory, names: Sequence[str]) -> Mapping[str, Any]:
+    """Return what the report shows of a study."""
+    prefix = study_prefix(history)
+    ranked = sorted(history.of("finished"), key=history.goodness, reverse=True)
+    return {
+        "history": history,
+        "ranked": ranked[:_TRIALS_SHOWN],
+        "charts": [name for name in names if name.startswith(prefix)],
+        "counts": [(state, len(history.of(state))) for state in ("finished", "pruned", "failed")],
+        "failed": history.of("failed"),
     }
 
 

@@ -152,6 +152,7 @@ def _describe_row(row: Row) -> dict[str, Any]:
         "scores": None,
         "validation_accuracy": _describe(row.validation),
         "fit_s": round(row.fit_s, 6),
+        "fitted_with": list(row.fitted_with),
         "predict_us_per_image": round(row.predict_us_per_image, 6),
         "model_bytes": row.model_bytes,
         "fitted_on": row.fitted_on,

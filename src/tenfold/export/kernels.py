@@ -12,19 +12,20 @@ from tenfold.export.answers import Given
 from tenfold.export.distances import add_own_lengths, add_products, add_ranks, squared_lengths
 from tenfold.export.features import add_features
 from tenfold.export.graph import Graph
-from tenfold.models.classical import PAIR_SLOPE
-
-Doubles = npt.NDArray[np.float64]
+from tenfold.models.pairs import PairwiseSvc, pair_weights
+from tenfold.models.svm import PAIR_SLOPE
 
 
 def add_support_vectors(graph: Graph, estimator: Any) -> Given:
     """Add the margins of all pairs of classes, and the score of each class from them."""
     model = estimator.model_
     n_classes = len(estimator.classes_)
-    weights = _pair_weights(np.asarray(model.dual_coef_, dtype=np.float64), model.n_support_)
+    weights = pair_weights(np.asarray(model.dual_coef_, dtype=np.float64), model.n_support_)
     if estimator.kernel == "linear":
         features = graph.cast(add_features(graph, estimator), np.float64)
-        normals = np.asarray(model.support_vectors_, dtype=np.float64).T @ weights
+        vectors = np.asarray(model.support_vectors_, dtype=np.float64)
+        unit = 255 if isinstance(model, PairwiseSvc) else 1
+        normals = vectors.T @ weights / unit
         products = graph.add("MatMul", features, normals)
     else:
         # Thousands of large terms nearly cancel: in single precision their sum is not good enough.
@@ -37,30 +38,15 @@ def add_support_vectors(graph: Graph, estimator: Any) -> Given:
     return Given("margins", _add_pairwise(graph, margins, n_classes), graph.unit_pixels())
 
 
-def _pair_weights(dual: Doubles, n_support: npt.NDArray[np.integer[Any]]) -> Doubles:
-    """Return ``(n_vectors, n_pairs)``: what each support vector weighs in each pair's margin.
-
-    A vector of class i has one weight for each other class j: in row j - 1 of the dual coefficients
-    where j > i, else in row j (https://scikit-learn.org/stable/modules/svm.html).
-    """
-    if len(dual) == 1:
-        return dual.T
-    stops = np.cumsum(n_support)
-    members = [slice(stop - count, stop) for stop, count in zip(stops, n_support, strict=True)]
-    first, second = np.triu_indices(len(n_support), k=1)
-    weights = np.zeros((dual.shape[1], len(first)))
-    for column, (i, j) in enumerate(zip(first, second, strict=True)):
-        weights[members[i], column] = dual[j - 1, members[i]]
-        weights[members[j], column] = dual[i, members[j]]
-    return weights
-
-
 def _add_kernel(graph: Graph, estimator: Any) -> str:
     """Add the kernel between images and support vectors, ``(n, n_vectors)`` float32."""
-    gamma = estimator.model_._gamma  # noqa: SLF001  # nothing public says what "scale" came to
-    vectors = np.asarray(estimator.model_.support_vectors_)
+    model = estimator.model_
+    exact = isinstance(model, PairwiseSvc)
+    # Nothing public of theirs says what "scale" came to.
+    gamma = model.gamma_ if exact else model._gamma  # noqa: SLF001
+    vectors = np.asarray(model.support_vectors_)
     if estimator.pca_ is None:
-        pixels = _whole_pixels(vectors)
+        pixels = vectors if exact else _whole_pixels(vectors)
         products, scale = add_products(graph, pixels), gamma / 255**2
         lengths: npt.NDArray[Any] = squared_lengths(pixels)
     else:

@@ -4,14 +4,17 @@ from tenfold.models.building import build_model
 from tenfold.models.calibration import Calibrator, fit_calibrator, raw_scores
 from tenfold.models.registry import SPECS, get_spec, list_models
 from tenfold.models.size import model_bytes
-from tenfold.models.spec import Choice, ModelSpec, Range
+from tenfold.models.spec import Choice, FitPath, ModelSpec, Range, Space, When
 
 __all__ = [
     "SPECS",
     "Calibrator",
     "Choice",
+    "FitPath",
     "ModelSpec",
     "Range",
+    "Space",
+    "When",
     "build_model",
     "fit_calibrator",
     "get_spec",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,6 +19,7 @@ from tenfold.pixels import Images, check_images
 
 Codes = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating[Any]]
+OnReady = Callable[[Sequence[Any]], None]
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):
@@ -64,6 +65,46 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             ConfigError: A parameter breaks a rule.
         """
         raise NotImplementedError
+
+    def fit_path(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        smaller: Sequence[Self],
+        *,
+        on_ready: OnReady,
+    ) -> Self:
+        """Learn, and answer with the same work for estimators of smaller values of the path.
+
+        Each ends as a fit of its own would leave it, to the bit. Only models with a
+        `ModelSpec.path` can do it, and only under its conditions.
+
+        Args:
+            X: As for `fit`.
+            y: As for `fit`.
+            smaller: Not fitted; they differ from this one in the path's parameter alone, which
+                rises from each to the next and then to this one's.
+            on_ready: Is given the estimators that are ready, in this order, as soon as they are:
+                one after the other, or several that came ready at once. It may take its time.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ModelInputError: The images or the labels break a rule, or the fit cannot be shared.
+            ConfigError: A parameter breaks a rule.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def predict_proba_each(cls, estimators: Sequence[Self], X: npt.ArrayLike) -> list[Floats]:
+        """Return what `predict_proba` of each estimator says of the same images.
+
+        Args:
+            estimators: Those that `fit_path` gave out together.
+            X: As for `predict_proba`.
+        """
+        return [estimator.predict_proba(X) for estimator in estimators]
 
     def predict_proba(self, X: npt.ArrayLike) -> Floats:
         """Return the probability of each class.
@@ -118,6 +159,12 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         self.n_features_in_ = images.shape[1]
         self.chosen_: dict[str, Any] = {}
         return images, codes.astype(np.int64)
+
+    def _teach(self, other: Self) -> None:
+        """Let another estimator know what this one has learned."""
+        learned = {name: value for name, value in vars(self).items() if name.endswith("_")}
+        for name, value in (learned | {"chosen_": dict(self.chosen_)}).items():
+            setattr(other, name, value)
 
     def _seen_images(self, X: npt.ArrayLike) -> Images:
         """Return images to predict, checked against those that fit saw."""

@@ -1,11 +1,11 @@
-"""The classical models: scikit-learn's, Intel's and XGBoost's estimators behind one shell."""
+"""The classical models: scikit-learn's and XGBoost's estimators behind one shell."""
 
 from __future__ import annotations
 
-import importlib
+import copy
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Self
 
@@ -19,21 +19,18 @@ from threadpoolctl import threadpool_limits
 
 from tenfold._optional import require
 from tenfold.config.params import (
-    LogisticRegressionParams,
     RandomForestParams,
     SgdParams,
-    SvmParams,
     XgboostParams,
 )
 from tenfold.errors import ModelInputError
-from tenfold.models.base import Codes, Floats, ImageClassifier
+from tenfold.models.base import Codes, Floats, ImageClassifier, OnReady
 from tenfold.models.calibration import Calibrator
 from tenfold.pixels import Images
 
 logger = logging.getLogger(__name__)
 
 _BLOCK_ROWS = 10_000
-PAIR_SLOPE = 4.0  # validation rows of MNIST like 8 best, of Fashion-MNIST 2; between them little
 
 
 class ClassicalClassifier(ImageClassifier):
@@ -116,7 +113,7 @@ class MarginClassifier(ClassicalClassifier):
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Learn from images and their labels; see `ImageClassifier.fit`."""
         super().fit(X, y)
-        self.calibrator_ = Calibrator("platt" if len(self.classes_) == 2 else "temperature")
+        self._start_calibration()
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> Floats:
@@ -135,39 +132,52 @@ class MarginClassifier(ClassicalClassifier):
         scores = self.decision_function(X)
         return self.calibrator_.probabilities(scores)
 
+    def _start_calibration(self) -> None:
+        self.calibrator_ = Calibrator("platt" if len(self.classes_) == 2 else "temperature")
+
     def _scores(self, features: Floats) -> Floats:
         """Return the inner estimator's scores."""
         scores: Floats = self.model_.decision_function(features)
         return scores
 
 
-class LogisticRegressionClassifier(ClassicalClassifier, schema=LogisticRegressionParams):
-    """Multinomial logistic regression; Intel's solver where it is installed."""
+class TreesClassifier(ClassicalClassifier):
+    """Base of the models that add one tree after the other: the first are a smaller model's."""
 
-    def _make(self, params: Any) -> Any:
-        cls, threads = intel_or_stock("linear_model", "LogisticRegression", self.threads)
-        return cls(C=params.C, max_iter=params.max_iter, random_state=self.seed, **threads)
+    n_estimators: int
+
+    def fit_path(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        smaller: Sequence[Self],
+        *,
+        on_ready: OnReady,
+    ) -> Self:
+        """Fit all trees, and share the first of them out; see `ImageClassifier.fit_path`."""
+        self.fit(X, y)
+        for estimator in smaller:
+            self._teach(estimator)
+            estimator.model_ = self._first_trees(estimator.n_estimators)
+        on_ready([*smaller, self])
+        return self
+
+    def _first_trees(self, n_estimators: int) -> Any:
+        """Return the inner estimator that a fit of so many trees would have made."""
+        raise NotImplementedError
 
 
-class SvmClassifier(MarginClassifier, schema=SvmParams):
-    """Support vector machine, one against one; Intel's solver where it is installed."""
-
-    def _make(self, params: Any) -> Any:
-        cls, threads = intel_or_stock("svm", "SVC", self.threads)
-        kernel = params.model_dump(exclude={"pca"})
-        return cls(decision_function_shape="ovo", random_state=self.seed, **kernel, **threads)
-
-    def _scores(self, features: Floats) -> Floats:
-        margins = super()._scores(features)
-        return margins if margins.ndim == 1 else pairwise_scores(margins, len(self.classes_))
-
-
-class RandomForestClassifier(ClassicalClassifier, schema=RandomForestParams):
+class RandomForestClassifier(TreesClassifier, schema=RandomForestParams):
     """Random forest; scikit-learn's own, which is faster here than Intel's."""
 
     def _make(self, params: Any) -> Any:
         trees = params.model_dump(exclude={"pca"})
         return _RandomForest(random_state=self.seed, n_jobs=self.threads, **trees)
+
+    def _first_trees(self, n_estimators: int) -> Any:
+        forest = copy.copy(self.model_).set_params(n_estimators=n_estimators)
+        forest.estimators_ = forest.estimators_[:n_estimators]
+        return forest
 
     def _probabilities(self, features: Floats) -> Floats:
         # Rows are shared between the threads, not trees: a sum over trees in the order in which
@@ -181,7 +191,7 @@ class RandomForestClassifier(ClassicalClassifier, schema=RandomForestParams):
             return np.concatenate(list(parts))
 
 
-class XgboostClassifier(ClassicalClassifier, schema=XgboostParams):
+class XgboostClassifier(TreesClassifier, schema=XgboostParams):
     """Gradient-boosted trees by XGBoost."""
 
     def _make(self, params: Any) -> Any:
@@ -189,6 +199,13 @@ class XgboostClassifier(ClassicalClassifier, schema=XgboostParams):
         return require("xgboost").XGBClassifier(
             random_state=self.seed, n_jobs=self.threads, verbosity=0, **booster
         )
+
+    def _first_trees(self, n_estimators: int) -> Any:
+        # Not by set_params, which would reach into the booster that both have until the last line.
+        boosted = copy.copy(self.model_)
+        boosted.n_estimators = n_estimators
+        boosted._Booster = self.model_.get_booster()[:n_estimators]  # noqa: SLF001  # no setter
+        return boosted
 
 
 class SgdClassifier(MarginClassifier, schema=SgdParams):
@@ -218,51 +235,3 @@ def fit_pca(pixels: Floats, pca: float) -> PCA:
         raise ModelInputError("pca needs images that differ; all training images are equal.")
     solver = "covariance_eigh" if len(pixels) >= pixels.shape[1] else "full"
     return PCA(n_components=pca, svd_solver=solver).fit(pixels)
-
-
-def intel_or_stock(module: str, name: str, threads: int) -> tuple[Any, dict[str, int]]:
-    """Return an estimator class of scikit-learn-intelex, or scikit-learn's own without it.
-
-    Args:
-        module: Submodule of both packages, for example ``"svm"``.
-        name: The class.
-        threads: Threads of one fit.
-
-    Returns:
-        The class, and the keyword argument that sets its threads where it takes one.
-    """
-    try:
-        patched = importlib.import_module(f"sklearnex.{module}")
-    except ImportError:
-        return getattr(importlib.import_module(f"sklearn.{module}"), name), {}
-    return getattr(patched, name), {"n_jobs": threads}
-
-
-def pairwise_scores(margins: Floats, n_classes: int) -> Floats:
-    """Return one score per class from the margins of all pairs of classes.
-
-    The score is the logarithm of the product of the pairs' sigmoids (Price et al. 1995, "Pairwise
-    neural network classifiers with probabilistic outputs"), which calibrates far better than
-    counted votes. Where the two disagree on the first place, the scores of both classes are
-    exchanged: the label is always the one with most votes, the lowest class where votes tie, as
-    libsvm and so scikit-learn's ``SVC.predict`` decide it.
-
-    Args:
-        margins: ``(n, n_classes * (n_classes - 1) / 2)``; pair (i, j), i < j, is above zero for i.
-        n_classes: 3 or more.
-
-    Returns:
-        ``(n, n_classes)`` scores, larger is likelier.
-    """
-    n = len(margins)
-    scores, votes = np.zeros((n, n_classes)), np.zeros((n, n_classes), dtype=np.int64)
-    first, second = np.triu_indices(n_classes, k=1)
-    for column, (i, j) in enumerate(zip(first, second, strict=True)):
-        margin = margins[:, column].astype(np.float64)
-        votes[:, i] += margin > 0
-        votes[:, j] += margin <= 0
-        scores[:, i] -= np.logaddexp(0.0, -PAIR_SLOPE * margin)
-        scores[:, j] -= np.logaddexp(0.0, PAIR_SLOPE * margin)
-    rows, voted, best = np.arange(n), votes.argmax(axis=1), scores.argmax(axis=1)
-    scores[rows, voted], scores[rows, best] = scores[rows, best], scores[rows, voted]
-    return scores

@@ -6,20 +6,25 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from tenfold.errors import UnknownModelError, nearest
-from tenfold.models.spec import Choice, ModelSpec, Range, Space
+from tenfold.models.spec import Choice, FitPath, ModelSpec, Range, Space, When
 
 _NETWORK_SPACE: Space = {
-    "learning_rate": Range(1e-4, 1e-2, log=True),
+    "learning_rate": Range(1e-4, 3e-2, log=True),
     "batch_size": Choice((64, 128, 256)),
 }
+# Where nothing that a step does depends on how many are still to come.
+_EPOCHS = FitPath("epochs", where={"schedule": "constant", "patience": None})
+_TREES = FitPath("n_estimators")
 
 SPECS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="logistic_regression",
         title="Logistic Regression",
-        estimator="tenfold.models.classical:LogisticRegressionClassifier",
+        estimator="tenfold.models.logistic:LogisticRegressionClassifier",
         family="linear",
         summary="Multinomial logistic regression on the pixels.",
+        version=2,
+        path=FitPath("max_iter"),
         search_space={"C": Range(1e-3, 1e2, log=True)},
     ),
     ModelSpec(
@@ -28,6 +33,7 @@ SPECS: tuple[ModelSpec, ...] = (
         estimator="tenfold.models.knn:KnnClassifier",
         family="neighbors",
         summary="Vote of the k nearest training images, by exact distances.",
+        path=FitPath("n_neighbors"),
         search_space={
             "n_neighbors": Range(1, 15, whole=True),
             "weights": Choice(("uniform", "distance")),
@@ -36,9 +42,11 @@ SPECS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="svm",
         title="SVM",
-        estimator="tenfold.models.classical:SvmClassifier",
+        estimator="tenfold.models.svm:SvmClassifier",
         family="kernel",
         summary="Support vector machine with calibrated probabilities.",
+        version=2,
+        path=FitPath("C", where={"pca": None}),
         search_space={"C": Range(0.1, 100, log=True), "gamma": Range(1e-3, 1e-1, log=True)},
     ),
     ModelSpec(
@@ -47,6 +55,7 @@ SPECS: tuple[ModelSpec, ...] = (
         estimator="tenfold.models.classical:RandomForestClassifier",
         family="trees",
         summary="Forest of fully grown trees on random pixels.",
+        path=_TREES,
         search_space={
             "n_estimators": Range(50, 300, whole=True),
             "criterion": Choice(("gini", "entropy")),
@@ -60,6 +69,7 @@ SPECS: tuple[ModelSpec, ...] = (
         family="trees",
         summary="Gradient-boosted trees.",
         needs=("sklearn", "xgboost"),
+        path=_TREES,
         search_space={
             "n_estimators": Range(50, 300, whole=True),
             "max_depth": Range(3, 8, whole=True),
@@ -85,6 +95,8 @@ SPECS: tuple[ModelSpec, ...] = (
         summary="Multi-layer perceptron in PyTorch.",
         needs=("sklearn", "torch"),
         runs_on="torch",
+        version=2,
+        path=_EPOCHS,
         search_space={**_NETWORK_SPACE, "dropout": Range(0.0, 0.5)},
     ),
     ModelSpec(
@@ -95,6 +107,7 @@ SPECS: tuple[ModelSpec, ...] = (
         summary="The classic Keras network: two convolutions, two pools, one dense layer.",
         needs=("sklearn", "torch"),
         runs_on="torch",
+        path=_EPOCHS,
         search_space=_NETWORK_SPACE,
     ),
     ModelSpec(
@@ -105,6 +118,7 @@ SPECS: tuple[ModelSpec, ...] = (
         summary="Small, fast convolutional network with batch norm: the default network.",
         needs=("sklearn", "torch"),
         runs_on="torch",
+        path=_EPOCHS,
         search_space={**_NETWORK_SPACE, "width": Choice((16, 24, 32, 48))},
     ),
     ModelSpec(
@@ -115,7 +129,13 @@ SPECS: tuple[ModelSpec, ...] = (
         summary="Two dense layers of 128 units with dropout.",
         needs=("sklearn", "torch"),
         runs_on="torch",
-        search_space={**_NETWORK_SPACE, "optimizer": Choice(("adam", "rmsprop"))},
+        version=2,
+        path=_EPOCHS,
+        search_space={
+            **_NETWORK_SPACE,
+            "optimizer": Choice(("adam", "rmsprop")),
+            "momentum": Range(0.5, 0.99, when=When("optimizer", ("rmsprop",))),
+        },
     ),
     ModelSpec(
         name="simple_conv_net",
@@ -125,6 +145,8 @@ SPECS: tuple[ModelSpec, ...] = (
         summary="The classic PyTorch network: two convolutions, one pool, one dense layer.",
         needs=("sklearn", "torch"),
         runs_on="torch",
+        version=2,
+        path=_EPOCHS,
         search_space=_NETWORK_SPACE,
     ),
     ModelSpec(
@@ -135,6 +157,8 @@ SPECS: tuple[ModelSpec, ...] = (
         summary="Two convolutions with batch norm, one pool, one dense layer, by SGD.",
         needs=("sklearn", "torch"),
         runs_on="torch",
+        version=2,
+        path=_EPOCHS,
         search_space={"learning_rate": Range(1e-4, 1e-1, log=True), "momentum": Range(0.5, 0.99)},
     ),
     ModelSpec(
@@ -145,6 +169,7 @@ SPECS: tuple[ModelSpec, ...] = (
         summary="The small convolutional network on images rebuilt from principal components.",
         needs=("sklearn", "torch"),
         runs_on="torch",
+        path=_EPOCHS,
         search_space={**_NETWORK_SPACE, "pca": Range(0.8, 0.99)},
     ),
     ModelSpec(
@@ -155,6 +180,8 @@ SPECS: tuple[ModelSpec, ...] = (
         summary="Residual convolutional network with augmentation, for the highest accuracy.",
         needs=("sklearn", "torch"),
         runs_on="torch",
+        version=2,
+        path=_EPOCHS,
         search_space={**_NETWORK_SPACE, "dropout": Range(0.0, 0.5)},
     ),
     ModelSpec(
@@ -165,6 +192,8 @@ SPECS: tuple[ModelSpec, ...] = (
         summary="Vision transformer on square patches.",
         needs=("sklearn", "torch"),
         runs_on="torch",
+        version=2,
+        path=_EPOCHS,
         search_space={**_NETWORK_SPACE, "depth": Range(2, 8, whole=True)},
     ),
 )

@@ -14,6 +14,19 @@ Family = Literal["linear", "neighbors", "kernel", "trees", "network"]
 
 
 @dataclass(frozen=True)
+class When:
+    """The values of another parameter with which a parameter has an effect.
+
+    Args:
+        parameter: The other parameter.
+        values: With these it has.
+    """
+
+    parameter: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class Range:
     """A range of numbers to search.
 
@@ -22,22 +35,49 @@ class Range:
         high: Largest value, itself included.
         log: Whether to search the logarithm evenly.
         whole: Whether only whole numbers are meant.
+        when: With what it is searched; None: always.
     """
 
     low: float
     high: float
     log: bool = False
     whole: bool = False
+    when: When | None = None
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Values to choose from."""
+    """Values to choose from.
+
+    Args:
+        values: At least one.
+        when: With what it is searched; None: always.
+    """
 
     values: tuple[Any, ...]
+    when: When | None = None
 
 
 Space = Mapping[str, Range | Choice]
+
+
+@dataclass(frozen=True)
+class FitPath:
+    """A numeric parameter of which one fit answers several values.
+
+    The estimator's `fit_path` gives the same answers as a fit for each value, to the bit.
+
+    Args:
+        parameter: Its name.
+        where: Values that other parameters must have; with others each value is a fit of its own.
+    """
+
+    parameter: str
+    where: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def joins(self, params: Mapping[str, Any]) -> bool:
+        """Say whether complete parameters are such that the fit can be shared."""
+        return all(params[name] == value for name, value in self.where.items())
 
 
 @dataclass(frozen=True)
@@ -54,7 +94,7 @@ class ModelSpec:
         version: Raised when the same recipe gives other results.
         runs_on: ``"torch"`` models use the device and the precision.
         search_space: What tuning searches by default.
-        path: Parameter whose rows one fit can answer together; None: each row is its own fit.
+        path: Parameter whose rows one fit answers together; None: each row is its own fit.
     """
 
     name: str
@@ -66,7 +106,7 @@ class ModelSpec:
     version: int = 1
     runs_on: Literal["cpu", "torch"] = "cpu"
     search_space: Space = field(default_factory=lambda: MappingProxyType({}))
-    path: str | None = None
+    path: FitPath | None = None
 
     @property
     def params(self) -> type[ModelParams]:

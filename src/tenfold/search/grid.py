@@ -24,8 +24,15 @@ def expand_grid(config: ExperimentConfig) -> tuple[Trial, ...]:
         config: The experiment.
 
     Raises:
-        ConfigError: A combination of values breaks a rule, or two rows are the same.
+        ConfigError: A combination of values breaks a rule, two rows are the same, or a model has
+            a search space.
     """
+    searched = [index for index, entry in enumerate(config.models) if entry.space]
+    if searched:
+        raise ConfigError(
+            f"models.{index}.space: is what `tenfold tune` searches; a comparison takes 'grid'"
+            for index in searched
+        )
     trials = [
         trial
         for entry in config.models
@@ -68,7 +75,7 @@ def trial_key(
         split=split,
         fitting_version=fitting_version,
         model_version=0 if own else get_spec(trial.model).version,
-        source_sha256=_source_sha256(trial.model) if own else "",
+        source_sha256=source_sha256(trial.model) if own else "",
         numerics=numerics,
     )
 
@@ -103,7 +110,15 @@ def _text(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def _source_sha256(dotted: str) -> str:
+def source_sha256(dotted: str) -> str:
+    """Return the SHA-256 of the source file of an own estimator.
+
+    Args:
+        dotted: ``package.module:Class``.
+
+    Raises:
+        ModelInputError: The file cannot be found.
+    """
     module = dotted.partition(":")[0]
     try:
         spec = importlib.util.find_spec(module)

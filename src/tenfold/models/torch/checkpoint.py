@@ -7,7 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -103,6 +103,10 @@ class CheckpointStore(Protocol):
         """Give what was kept of this training; `expected` returns tensors of the same kind."""
         ...
 
+    def paused(self) -> AbstractContextManager[None]:
+        """Leave what a block takes out of the training's seconds."""
+        ...
+
     def remove(self) -> None:
         """Forget a training that is done."""
         ...
@@ -126,6 +130,10 @@ class NoCheckpoints:
     ) -> Iterator[Checkpoint]:
         """Give nothing."""
         return iter(())
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Do nothing."""
+        return nullcontext()
 
     def remove(self) -> None:
         """Do nothing."""
@@ -210,6 +218,15 @@ class Checkpoints:
             self._kept, self.resumed_s = [path], checkpoint.seconds
             yield checkpoint
             self._kept, self.resumed_s = [], 0.0  # it was not taken up
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave what a block takes out of the training's seconds."""
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self._started += self._clock() - began
 
     def remove(self) -> None:
         """Delete the checkpoints, and the folder if nothing else is in it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from tenfold.config.network_params import (
     BnCnnParams,
@@ -25,7 +26,7 @@ from tenfold.config.network_params import (
     VitParams,
 )
 from tenfold.errors import ModelInputError
-from tenfold.models.base import Floats, ImageClassifier, check_labels
+from tenfold.models.base import Floats, ImageClassifier, OnReady, check_labels
 from tenfold.models.torch.device import (
     check_processes,
     numerics,
@@ -36,7 +37,7 @@ from tenfold.models.torch.plan import TrainingPlan
 from tenfold.models.torch.ranks import train_in_ranks
 from tenfold.models.torch.rows import Rows
 from tenfold.models.torch.scores import predict_logits
-from tenfold.models.torch.trainer import OnEpoch
+from tenfold.models.torch.trainer import OnEpoch, OnSnapshot
 from tenfold.models.torch.views import look_inside
 from tenfold.pixels import Images, check_images
 
@@ -59,6 +60,7 @@ class NetworkClassifier(ImageClassifier):
     device: str
     precision: str
     processes: int
+    epochs: int
 
     def fit(
         self,
@@ -69,6 +71,7 @@ class NetworkClassifier(ImageClassifier):
         on_epoch: OnEpoch | None = None,
         checkpoints: Path | None = None,
         checkpoint_every_s: float = 30.0,
+        snapshots: Mapping[int, OnSnapshot] | None = None,
     ) -> Self:
         """Learn from images and their labels; with ``processes`` over 1 in as many new processes.
 
@@ -86,6 +89,8 @@ class NetworkClassifier(ImageClassifier):
                 goes on from there and ends with the same weights, to the bit on one thread of one
                 or two processes. None: nothing is kept.
             checkpoint_every_s: Seconds between two checkpoints within an epoch; 0: after each step.
+            snapshots: By the number of an epoch before the last, who is given a copy of the network
+                as it is after it, and the seconds of `resumed_s_`; in one process alone.
 
         Returns:
             The estimator itself.
@@ -100,6 +105,10 @@ class NetworkClassifier(ImageClassifier):
         images, codes = self._start_fit(X, y)
         self.device_ = resolve_device(self.device)
         check_processes(self.device_, self.processes)
+        if snapshots and self.processes > 1:
+            raise ModelInputError(
+                f"processes is {self.processes}: snapshots are taken by one; set it to 1."
+            )
         plan = TrainingPlan(
             network=self.network,
             params=params,
@@ -115,13 +124,59 @@ class NetworkClassifier(ImageClassifier):
         )
         rows = self._rows(images, codes)
         held = None if validation is None else self._validation_rows(*validation)
-        run = plan.run if plan.processes == 1 else functools.partial(train_in_ranks, plan)
+        run = functools.partial(train_in_ranks, plan)
+        if plan.processes == 1:
+            run = functools.partial(plan.run, snapshots=snapshots)
         trained = run(rows, held, on_epoch=on_epoch)
         self.network_, self.n_epochs_ = trained.network, trained.n_epochs
         self.resumed_s_ = trained.resumed_s
         plan.forget()
         if params.patience is not None and held is not None:
             self.chosen_ = {"epochs": self.n_epochs_}
+        return self
+
+    def fit_path(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        smaller: Sequence[Self],
+        *,
+        on_ready: OnReady,
+        **options: Any,
+    ) -> Self:
+        """Train for the most epochs, and give out a network on the way after each of the others.
+
+        Args:
+            X: As for `fit`.
+            y: As for `fit`.
+            smaller: As for `ImageClassifier.fit_path`.
+            on_ready: As there. A fit that was killed meanwhile gives these estimators out again.
+            options: More arguments of `fit`.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ModelInputError: Also where an epoch depends on how many are still to come, or on
+                validation rows.
+        """
+        params = self._checked_params()
+        if params.schedule != "constant" or params.patience is not None:
+            raise ModelInputError(
+                "Trainings of different length are one only with schedule='constant' and "
+                f"patience=None; got {params.schedule!r} and {params.patience!r}. "
+                "Fit each on its own."
+            )
+
+        def hand_over(estimator: Self, network: nn.Module, resumed_s: float) -> None:
+            self._teach(estimator)
+            estimator.network_, estimator.n_epochs_ = network, int(estimator.epochs)
+            estimator.resumed_s_ = resumed_s
+            on_ready([estimator])
+
+        snapshots = {int(each.epochs): functools.partial(hand_over, each) for each in smaller}
+        self.fit(X, y, **options, snapshots=snapshots)
+        on_ready([self])
         return self
 
     def predict_proba(self, X: npt.ArrayLike) -> Floats:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from tenfold.errors import ConfigError
+from tenfold.models.torch.randomness import global_states, set_global_states
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
+_SHOWN = "CUDA_VISIBLE_DEVICES"
 _CPUINFO = Path("/proc/cpuinfo")
 _BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
 
@@ -85,6 +87,29 @@ def check_processes(device: torch.device, processes: int) -> None:
         )
 
 
+def gpu_environs_of(
+    device: str, *, processes: int = 1, visible: Sequence[str] | None = None
+) -> tuple[dict[str, str], ...]:
+    """Return, for each training that may run on GPUs at the same time, what shows it its own.
+
+    Args:
+        device: Device type; ``"cpu"`` has none.
+        processes: GPUs that each training takes, at least 1.
+        visible: Names of the GPUs that may be used; default: those that this process sees.
+
+    Returns:
+        Environment variables for its process.
+    """
+    if device != "cuda":
+        return () if device == "cpu" else ({},)
+    if visible is None:
+        given = [name.strip() for name in os.environ.get(_SHOWN, "").split(",")]
+        count = torch.cuda.device_count()
+        visible = given[:count] if given[0] else [str(number) for number in range(count)]
+    starts = range(0, len(visible) - processes + 1, processes)
+    return tuple({_SHOWN: ",".join(visible[start : start + processes])} for start in starts)
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Return whether the device computes bfloat16 products in hardware."""
     if device.type == "cuda":
@@ -104,6 +129,23 @@ def cpu_flags() -> frozenset[str]:
         if line.startswith("flags"):
             return frozenset(line.partition(":")[2].split())
     return frozenset()
+
+
+@contextmanager
+def resting(device: torch.device, *, threads: int) -> Iterator[None]:
+    """Run a block inside one of `numerics` as if it stood outside; the generators notice nothing.
+
+    Args:
+        device: Where the block around it computes.
+        threads: Threads of the processor outside.
+    """
+    before, states = torch.get_num_threads(), global_states(device)
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        set_global_states(device, states)
 
 
 @contextmanager

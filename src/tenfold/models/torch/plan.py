@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,11 @@ from tenfold.models.torch.checkpoint import (
     NoCheckpoints,
     training_identity,
 )
-from tenfold.models.torch.device import numerics
+from tenfold.models.torch.device import numerics, resting
 from tenfold.models.torch.distributed import Alone, Team
 from tenfold.models.torch.networks import build_network, fit_components
 from tenfold.models.torch.rows import Rows
-from tenfold.models.torch.trainer import OnEpoch, train
+from tenfold.models.torch.trainer import OnEpoch, OnSnapshot, train
 
 # The order of the images and their augmentation draw from generators of different seeds.
 _AUGMENT_SEEDS = 2**32
@@ -98,6 +99,7 @@ class TrainingPlan:
         validation: Rows | None = None,
         *,
         on_epoch: OnEpoch | None = None,
+        snapshots: Mapping[int, OnSnapshot] | None = None,
         team: Team | None = None,
     ) -> Trained:
         """Train in this process.
@@ -106,6 +108,7 @@ class TrainingPlan:
             rows: What the network learns from, on the device.
             validation: Rows to report each epoch on, and to stop early by.
             on_epoch: As for `tenfold.models.torch.trainer.train`.
+            snapshots: As there; what is called runs as if the training were not under way.
             team: The processes that do the same at the same time; None: this one alone.
 
         Raises:
@@ -113,6 +116,7 @@ class TrainingPlan:
             TrainingMemoryError: The memory is too small, even for a few images at a time.
         """
         team = team or Alone()
+        outside = resting(rows.images.device, threads=torch.get_num_threads())
         with self._numerics(rows):
             network = self._network(rows)
             store = self._store(network, [rows] if validation is None else [rows, validation], team)
@@ -127,6 +131,7 @@ class TrainingPlan:
                 validation=validation,
                 on_epoch=on_epoch,
                 checkpoints=store,
+                snapshots={epoch: outside(call) for epoch, call in (snapshots or {}).items()},
                 team=team,
             )
         return Trained(network, n_epochs, store.resumed_s)

@@ -6,6 +6,7 @@ import copy
 import logging
 import math
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,9 @@ from tenfold.models.torch.rows import Rows, batch_bounds, class_weights
 logger = logging.getLogger(__name__)
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
+#: Is given a network of its own, and the seconds that had been done before a training was taken up.
+OnSnapshot = Callable[[nn.Module, float], None]
+_NOTHING: Mapping[int, OnSnapshot] = MappingProxyType({})
 
 
 def train(
@@ -45,6 +49,7 @@ def train(
     validation: Rows | None = None,
     on_epoch: OnEpoch | None = None,
     checkpoints: CheckpointStore | None = None,
+    snapshots: Mapping[int, OnSnapshot] = _NOTHING,
     team: Team | None = None,
 ) -> int:
     """Train a network in place.
@@ -64,6 +69,9 @@ def train(
             calls it again for the epochs that are done.
         checkpoints: Where the training's state is kept, and taken up if there is one of this
             training. An `augment` that draws random numbers must be an `Augmenter` then.
+        snapshots: By the number of an epoch, who is given a copy of the network after it, with
+            the weights that it would have if the training ended there. The training does not
+            notice. A resumed one starts from a checkpoint that no such epoch lies before.
         team: The processes that train it together, each by this function; None: this one alone.
 
     Returns:
@@ -82,6 +90,7 @@ def train(
         augment=augment,
         validation=validation,
         checkpoints=checkpoints or NoCheckpoints(),
+        snapshots=snapshots,
         team=team or Alone(),
     )
     return training.run(on_epoch or tell_nobody)
@@ -125,10 +134,12 @@ class _Training:
         augment: Augment,
         validation: Rows | None,
         checkpoints: CheckpointStore,
+        snapshots: Mapping[int, OnSnapshot],
         team: Team,
     ) -> None:
         self.network, self.rows, self.params, self.team = network, rows, params, team
         self.augment, self.validation, self.checkpoints = augment, validation, checkpoints
+        self.snapshots = snapshots
         self.device = rows.images.device
         self.learner = team.learner(
             network,
@@ -154,6 +165,8 @@ class _Training:
         self.team.meet(self.epoch, self.step)
         for epoch, report in enumerate(self.history, 1):
             on_epoch(epoch, report)
+        if not self.step:
+            self._hand_out()
         while not self._is_over():
             self._learn_epoch()
             report = self._report()
@@ -163,6 +176,7 @@ class _Training:
             if not self._is_over() and self.checkpoints.is_due(after_epoch=True):
                 self._save()
             on_epoch(self.epoch, report)
+            self._hand_out()
         if self.epoch < self.params.epochs:
             logger.info(
                 "stopped after epoch %d; epoch %d was the best", self.epoch, self.best.epoch
@@ -172,6 +186,13 @@ class _Training:
         elif self.average.network is not self.network:
             self.network.load_state_dict(self.average.network.state_dict())
         return self.best.epoch or self.params.epochs
+
+    def _hand_out(self) -> None:
+        """Give a copy of the network to whoever wants that of this epoch."""
+        if self.epoch in self.snapshots:
+            with self.checkpoints.paused():
+                network = copy.deepcopy(self.average.network)
+                self.snapshots[self.epoch](network, self.checkpoints.resumed_s)
 
     def _is_over(self) -> bool:
         return self.epoch >= self.params.epochs or self.best.is_over(self.epoch)
@@ -227,7 +248,11 @@ class _Training:
 
     def _resume(self) -> None:
         """Go on from the newest checkpoint of this training, if there is one."""
+        first = min(self.snapshots, default=self.params.epochs)
         for checkpoint in self.checkpoints.newest_first(self._expected):
+            if (checkpoint.progress.epoch, checkpoint.progress.step) > (first, 0):
+                logger.info("a checkpoint is not used: epoch %d is wanted and lies before", first)
+                continue
             before = self._random()
             try:
                 self._set_random(checkpoint.tensors)

@@ -1,4 +1,4 @@
-"""What trackers remember, and that no run stays RUNNING."""
+"""What MLflow remembers, and that no run stays RUNNING."""
 
 import sqlite3
 
@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from tenfold.errors import TrackingError
 from tenfold.records import Trial
-from tenfold.tracking import LOCK_TAG, MlflowTracker, NullTracker
+from tenfold.tracking import LOCK_TAG, MlflowTracker
 from tenfold.workspace import Workspace
 
 TRIAL = Trial("svm", {"C": 1.0, "kernel": "rbf"}, "SVM", "C=1", seed=3)
@@ -107,6 +107,56 @@ def test_runs_whose_process_is_gone_are_closed_and_others_are_left(tracker, clie
     assert client.get_run(alive).info.status == "KILLED"
 
 
+def test_what_a_worker_kept_with_the_run_is_not_kept_again(tracker, folder):
+    run_id = tracker.start(TRIAL, "key-1", parent=begin(tracker))
+    tracker.attach(run_id, [folder / "trial.json"])
+    tracker.finish(run_id, None, {"fit_s": 1.0})
+    with tracker.folder(run_id, only=("trial.json",)) as kept:
+        assert (kept / "trial.json").read_text() == "{}"
+    assert tracker.finished() == {"key-1": run_id}
+
+
+def test_only_a_finished_run_that_is_there_is_finished(tracker, client, folder):
+    parent = begin(tracker)
+    done = tracker.start(TRIAL, "key-1", parent=parent)
+    tracker.finish(done, folder, {})
+    assert tracker.is_finished(done)
+    assert not tracker.is_finished(parent)
+    assert not tracker.is_finished("0" * 32)
+    client.delete_run(done)
+    assert not tracker.is_finished(done)
+
+
+def test_a_run_that_goes_on_tells_its_parameters_and_metrics_after_a_while(workspace, client):
+    now = [100.0]
+    tracker = MlflowTracker(workspace, "mine", clock=lambda: now[0])
+    run_id = tracker.start(TRIAL, "key-1", parent=begin(tracker))
+    tracker.step(run_id, 1, {"val_loss": 0.5})
+    assert client.get_run(run_id).data.metrics == {}
+    now[0] += 3
+    tracker.step(run_id, 2, {"val_loss": 0.25})
+    assert client.get_run(run_id).data.metrics == {"val_loss": 0.25}
+    assert client.get_run(run_id).data.params["kernel"] == "rbf"
+
+
+def test_a_long_history_is_written_whole(tracker, client, folder):
+    run_id = tracker.start(TRIAL, "key-1", parent=begin(tracker))
+    for step in range(950):
+        tracker.step(run_id, step, {"val_loss": 1.0})
+    tracker.finish(run_id, folder, {"fit_s": 1.0})
+    assert len(client.get_metric_history(run_id, "val_loss")) == 950
+    assert client.get_run(run_id).data.metrics["fit_s"] == 1.0
+
+
+def test_files_of_a_finished_trial_are_dropped_where_they_are_there(tracker, folder):
+    run_id = tracker.start(TRIAL, "key-1", parent=begin(tracker))
+    (folder / "model.onnx").write_text("graph")
+    tracker.finish(run_id, folder, {})
+    tracker.drop(run_id, ["model.onnx", "proof.npz"])
+    with tracker.folder(run_id) as kept:
+        assert [path.name for path in kept.iterdir()] == ["trial.json"]
+
+
 def test_files_are_attached_to_a_finished_trial_and_replaced(tracker, folder, tmp_path):
     run_id = tracker.start(TRIAL, "key-1", parent=begin(tracker))
     tracker.finish(run_id, folder, {})
@@ -128,6 +178,14 @@ def test_a_report_is_added_once(tracker, folder):
     assert tracker.unreported([run_id]) == []
 
 
+def test_many_runs_are_asked_for_reports_in_parts(tracker, monkeypatch):
+    monkeypatch.setattr("tenfold.tracking.mlflow_tracker._ASKED_AT_ONCE", 2)
+    parent = begin(tracker)
+    runs = [tracker.start(TRIAL, f"key-{number}", parent=parent) for number in range(5)]
+    tracker.report(runs[2], {}, [])
+    assert tracker.unreported(runs) == [*runs[:2], *runs[3:]]
+
+
 def test_a_parent_ends_finished_with_its_files(tracker, client, folder):
     parent = begin(tracker)
     assert client.get_run(parent).data.tags[LOCK_TAG] == "lock"
@@ -136,9 +194,26 @@ def test_a_parent_ends_finished_with_its_files(tracker, client, folder):
     assert (run.info.status, run.data.metrics) == ("FINISHED", {"accuracy": 0.5})
 
 
+def test_a_parent_names_the_trials_that_are_nested_elsewhere(tracker, client):
+    parent, other, alone = begin(tracker), begin(tracker), begin(tracker)
+    tracker.end(parent, {}, [], reused=["a" * 32, "b" * 32])
+    tracker.end(other, {}, [], reused=[f"{number:032}" for number in range(999)])
+    tracker.end(alone, {}, [])
+    assert client.get_run(parent).data.tags["tenfold.reused"] == f"{'a' * 32} {'b' * 32}"
+    *named, last = client.get_run(other).data.tags["tenfold.reused"].split()
+    assert {len(run_id) for run_id in named} == {32}
+    assert last == "…"
+    assert "tenfold.reused" not in client.get_run(alone).data.tags
+
+
 def test_a_deleted_experiment_is_used_again(tracker, client, workspace):
     client.delete_experiment(client.get_experiment_by_name("mine").experiment_id)
     assert begin(MlflowTracker(workspace, "mine"))
+
+
+def test_the_database_of_a_workspace_writes_each_change_once(tracker, workspace):
+    with sqlite3.connect(workspace.home / "mlflow.db") as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_broken_database_is_told_in_a_line(tmp_path):
@@ -154,18 +229,3 @@ def test_an_error_later_on_is_told_too(tracker, workspace):
         database.execute("DROP TABLE runs")
     with pytest.raises(TrackingError, match="finished trials are not run again"):
         tracker.finished()
-
-
-def test_the_null_tracker_keeps_files_but_remembers_nothing(folder):
-    tracker = NullTracker()
-    run_id = tracker.start(TRIAL, "key-1", parent=begin(tracker))
-    tracker.step(run_id, 1, {"loss": 1.0})
-    tracker.finish(run_id, folder, {})
-    tracker.attach(run_id, [folder / "trial.json"])
-    with tracker.folder(run_id) as kept:
-        assert (kept / "trial.json").exists()
-    assert tracker.finished() == {}
-    assert tracker.unreported([run_id]) == ()
-    tracker.fail(tracker.start(TRIAL, "key-2", parent=""), "no luck")
-    tracker.report(run_id, {}, [])
-    tracker.end("", {}, [])

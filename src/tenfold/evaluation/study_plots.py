@@ -1,0 +1,268 @@
+"""Charts of a study: how it went, what mattered, and what was given up. Draw in `chart_style`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tenfold.evaluation.plots import Axes, shorten
+from tenfold.evaluation.style import BLUE, GRID, MUTED, ORANGE, VERMILLION, new_axes
+from tenfold.histories import HIGHER_IS_BETTER, StudyHistory, StudyTrial
+
+OBJECTIVE_TITLES: Mapping[str, str] = {
+    "accuracy": "Accuracy, select rows",
+    "log_loss": "Log loss, select rows",
+    "latency": "Prediction, µs an image",
+}
+
+
+def plot_history(history: StudyHistory, ax: Axes | None = None) -> Axes:
+    """Draw each trial's value in the order of the trials, and the best so far as a line.
+
+    Args:
+        history: With at least one finished trial; pruned ones stand at what they reported last.
+        ax: Where to draw.
+    """
+    ax = new_axes() if ax is None else ax
+    finished = history.of("finished")
+    pruned = [trial for trial in history.of("pruned") if trial.steps]
+    ax.plot(
+        [trial.number for trial in pruned],
+        [list(trial.steps.values())[-1] for trial in pruned],
+        "x",
+        color=MUTED,
+        markersize=5,
+        label="pruned, at its last epoch",
+    )
+    ax.plot(
+        [trial.number for trial in finished],
+        [trial.values[0] for trial in finished],
+        "o",
+        color=BLUE,
+        markersize=5,
+        label="finished",
+    )
+    choose = max if HIGHER_IS_BETTER[history.objectives[0]] else min
+    so_far = [
+        choose(trial.values[0] for trial in finished[: place + 1]) for place in range(len(finished))
+    ]
+    numbers = [trial.number for trial in finished]
+    ax.step(numbers, so_far, where="post", color=VERMILLION, label="best so far")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set_xlabel("Trial")
+    ax.set_ylabel(OBJECTIVE_TITLES[history.objectives[0]])
+    ax.legend(loc="best")
+    return ax
+
+
+def plot_importances(importances: Mapping[str, float], ax: Axes | None = None) -> Axes:
+    """Draw each parameter's share of what varied the objective, the largest on top.
+
+    Args:
+        importances: By parameter a share, 0 to 1.
+        ax: Where to draw.
+    """
+    ranked = sorted(importances.items(), key=lambda item: item[1])
+    ax = new_axes(4.8, 1.0 + 0.3 * max(len(ranked), 3)) if ax is None else ax
+    ax.barh(range(len(ranked)), [share for _, share in ranked], color=BLUE, height=0.6)
+    ax.set_yticks(range(len(ranked)), [shorten(name, 20) for name, _ in ranked])
+    ax.set_xlim(0, 1)
+    ax.grid(visible=False, axis="y")
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel("Share of the variation between finished trials")
+    return ax
+
+
+def plot_parallel(history: StudyHistory, ax: Axes | None = None) -> Axes:
+    """Draw each finished trial as a line through its parameters to its value.
+
+    Args:
+        history: At least one of its trials finished; the best is drawn last and strongest.
+        ax: Where to draw.
+    """
+    names = [name for name in history.space if _drawn(history, name)]
+    ax = new_axes(max(4.8, 1.1 * (len(names) + 1)), 3.4) if ax is None else ax
+    best = history.best
+    finished = sorted(
+        history.of("finished"), key=lambda trial: (trial is best, history.goodness(trial))
+    )
+    columns = [_Column.of(history, name) for name in names]
+    columns.append(_Column.of_values(history))
+    for place, trial in enumerate(finished, 1):
+        is_best = trial is best
+        heights = [column.height(trial) for column in columns]
+        ax.plot(
+            range(len(columns)),
+            heights,
+            color=VERMILLION if is_best else BLUE,
+            alpha=1.0 if is_best else 0.15 + 0.45 * place / len(finished),
+            linewidth=2.2 if is_best else 1.2,
+        )
+    for place, column in enumerate(columns):
+        ax.axvline(place, color=GRID, linewidth=1)
+        for height, text in column.marks:
+            ax.annotate(
+                shorten(text, 12),
+                (place, height),
+                xytext=(4, 0),
+                textcoords="offset points",
+                fontsize=7,
+                color=MUTED,
+                va="center",
+            )
+    titles = [*names, OBJECTIVE_TITLES[history.objectives[0]].partition(",")[0]]
+    ax.set_xticks(range(len(columns)), [shorten(title, 14) for title in titles])
+    ax.set_yticks([])
+    ax.set_xlim(-0.2, len(columns) - 0.5)
+    ax.set_ylim(-0.08, 1.08)
+    ax.grid(visible=False)
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
+def plot_slice(history: StudyHistory, name: str, ax: Axes | None = None) -> Axes:
+    """Draw the finished trials' values over one parameter.
+
+    Args:
+        history: At least one of its trials drew the parameter and finished.
+        name: The parameter.
+        ax: Where to draw.
+    """
+    ax = new_axes(3.2, 2.6) if ax is None else ax
+    drawn = _drawn(history, name)
+    texts = [value for trial in drawn if not _is_number(value := trial.drawn[name])]
+    if texts:
+        labels = sorted({_text(trial.drawn[name]) for trial in drawn})
+        places: list[float] = [labels.index(_text(trial.drawn[name])) for trial in drawn]
+        ax.set_xticks(range(len(labels)), [shorten(label, 12) for label in labels])
+        ax.set_xlim(-0.5, len(labels) - 0.5)
+    else:
+        places = [float(trial.drawn[name]) for trial in drawn]
+        if name in history.log_scales:
+            ax.set_xscale("log")
+    ax.plot(places, [trial.values[0] for trial in drawn], "o", color=BLUE, markersize=4.5)
+    best = history.best
+    if best is not None and best in drawn:
+        at = places[drawn.index(best)], best.values[0]
+        ax.plot(*at, "o", color=VERMILLION, markersize=7)
+    ax.set_xlabel(name)
+    ax.set_ylabel(OBJECTIVE_TITLES[history.objectives[0]])
+    return ax
+
+
+def plot_steps(history: StudyHistory, ax: Axes | None = None) -> Axes:
+    """Draw what each trial reported per epoch; pruned ones are thin and end with a cross.
+
+    Args:
+        history: At least one of its trials reported something.
+        ax: Where to draw.
+    """
+    ax = new_axes() if ax is None else ax
+    best = history.best
+    for trial in history.trials:
+        if not trial.steps:
+            continue
+        epochs, values = list(trial.steps), list(trial.steps.values())
+        if trial.state == "pruned":
+            ax.plot(epochs, values, color=MUTED, linewidth=0.9, alpha=0.7)
+            ax.plot(epochs[-1], values[-1], "x", color=MUTED, markersize=5)
+        elif trial is not best:
+            ax.plot(epochs, values, color=BLUE, linewidth=1.3, alpha=0.7, marker=".")
+    if best is not None and best.steps:
+        ax.plot(list(best.steps), list(best.steps.values()), color=VERMILLION, marker=".")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set_xlabel("Epoch (cross: pruned there)")
+    ax.set_ylabel(OBJECTIVE_TITLES[history.objectives[0]])
+    return ax
+
+
+def plot_front(history: StudyHistory, ax: Axes | None = None) -> Axes:
+    """Draw the two objectives against each other, and the trials that none beats in both.
+
+    Args:
+        history: Of two objectives.
+        ax: Where to draw.
+    """
+    ax = new_axes() if ax is None else ax
+    first, second = (OBJECTIVE_TITLES[name] for name in history.objectives)
+    others = history.of("finished")
+    ax.plot(
+        [trial.values[1] for trial in others],
+        [trial.values[0] for trial in others],
+        "o",
+        color=BLUE,
+        alpha=0.6,
+        label="finished",
+    )
+    front = sorted(history.front, key=lambda trial: trial.values[1])
+    ax.plot(
+        [trial.values[1] for trial in front],
+        [trial.values[0] for trial in front],
+        "o-",
+        color=ORANGE,
+        label="none is better in both",
+    )
+    ax.set_xlabel(second)
+    ax.set_ylabel(first)
+    ax.legend(loc="best")
+    return ax
+
+
+def sliced(history: StudyHistory) -> tuple[str, ...]:
+    """Return the parameters that finished trials drew."""
+    return tuple(name for name in history.space if _drawn(history, name))
+
+
+class _Column:
+    """One axis of the parallel coordinates: values to heights from 0 to 1."""
+
+    def __init__(self, values: Mapping[int, Any], *, log: bool) -> None:
+        self._numeric = all(_is_number(value) for value in values.values())
+        self._log = log and self._numeric
+        if self._numeric:
+            placed = {number: self._scaled(value) for number, value in values.items()}
+            low, high = min(placed.values()), max(placed.values())
+            self._heights = {n: _share(at, low, high) for n, at in placed.items()}
+            ends = min(values.values()), max(values.values())
+            shown = dict.fromkeys(ends)
+            self.marks = [(_share(self._scaled(end), low, high), f"{end:.3g}") for end in shown]
+        else:
+            labels = sorted({_text(value) for value in values.values()})
+            last = max(1, len(labels) - 1)
+            self._heights = {n: labels.index(_text(v)) / last for n, v in values.items()}
+            self.marks = [(place / last, label) for place, label in enumerate(labels)]
+
+    @classmethod
+    def of(cls, history: StudyHistory, name: str) -> _Column:
+        """Return the axis of a parameter."""
+        drawn = {trial.number: trial.drawn[name] for trial in _drawn(history, name)}
+        return cls(drawn, log=name in history.log_scales)
+
+    @classmethod
+    def of_values(cls, history: StudyHistory) -> _Column:
+        """Return the axis of the first objective."""
+        return cls({trial.number: trial.values[0] for trial in history.of("finished")}, log=False)
+
+    def height(self, trial: StudyTrial) -> float:
+        """Return a trial's height; NaN, which draws nothing, where it has no value."""
+        return self._heights.get(trial.number, math.nan)
+
+    def _scaled(self, value: float) -> float:
+        return math.log(value) if self._log else float(value)
+
+
+def _drawn(history: StudyHistory, name: str) -> Sequence[StudyTrial]:
+    return [trial for trial in history.of("finished") if name in trial.drawn]
+
+
+def _share(value: float, low: float, high: float) -> float:
+    return 0.5 if high == low else (value - low) / (high - low)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.3g}" if _is_number(value) else str(value)

@@ -1,0 +1,172 @@
+"""The flows: an experiment inside a Prefect flow run, started here or by a deployment."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import Field
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
+
+from tenfold.config import ExperimentConfig, load_settings
+from tenfold.executor import Executor
+from tenfold.flow.artifacts import Reported, publish
+from tenfold.flow.executor import PrefectExecutor
+from tenfold.flow.observer import PrefectObserver
+from tenfold.searching import NullStudyObserver
+from tenfold.workbench import local_executor, resolve_config
+
+FlowName = Literal["compare", "train", "tune"]
+FLOWS: tuple[FlowName, ...] = get_args(FlowName)
+_DESCRIPTIONS: Mapping[FlowName, str] = {
+    "compare": "Train models on the same data, choose on validation rows, report on test rows.",
+    "train": "Train one model and report on it.",
+    "tune": "Search the parameters of each model, refit the best, report on test rows.",
+}
+Result = TypeVar("Result", bound=Reported)
+
+
+def run_in_flow(
+    name: FlowName,
+    work: Callable[..., Result],
+    config: ExperimentConfig,
+    *,
+    executor: Executor | None = None,
+    observer: Any = None,
+    **options: Any,
+) -> Result:
+    """Run an experiment as a flow run of the connected Prefect server.
+
+    Args:
+        name: The flow.
+        work: Does it, `run_experiment` for example: is given the configuration, an executor, and
+            by keyword the settings, an observer and the options.
+        config: What to run; its fields are the flow run's parameters.
+        executor: Runs the fits as tasks of the flow run; None: on this machine.
+        observer: Is told what happens, as `work` takes it.
+        options: Further arguments of `work`.
+
+    Raises:
+        TenfoldError: What `work` raises.
+    """
+    observer = observer or NullStudyObserver()
+    results: list[Result] = []
+
+    def body(**fields: Any) -> Any:  # noqa: ARG001  # they are for those who look at the run
+        observer.said(f"Prefect shows this run at {_address()}")
+        results.append(run_here(work, config, executor, observer=observer, **options))
+        return state_of(results[0])
+
+    state = make_flow(name, body)(**config.model_dump(mode="json"), return_state=True)
+    if not results:
+        state.result()  # raises what the work raised
+    return results[0]
+
+
+def run_here(
+    work: Callable[..., Result],
+    config: ExperimentConfig,
+    executor: Executor | None = None,
+    *,
+    observer: Any = None,
+    **options: Any,
+) -> Result:
+    """Do the work of a flow inside the flow run that is under way, then make its artifacts."""
+    settings = load_settings()
+    result = work(
+        config,
+        executor or PrefectExecutor(local_executor(resolve_config(config, settings))),
+        settings=settings,
+        observer=PrefectObserver(observer or NullStudyObserver()),
+        **options,
+    )
+    publish(result)
+    return result
+
+
+def state_of(result: Reported) -> Any:
+    """Return the state in which a flow run ends: failed where a row failed, as the command does."""
+    from prefect.states import Completed, Failed
+
+    rows = result.leaderboard.rows
+    failed = [row for row in rows if row.status != "finished"]
+    if failed:
+        return Failed(message=f"{len(failed)} of {len(rows)} rows failed: {failed[0].name}")
+    winner = result.leaderboard.winner
+    return Completed(message=f"winner: {winner.name}" if winner else None)
+
+
+def make_flow(name: FlowName, function: Callable[..., Any]) -> Any:
+    """Return a Prefect flow that takes the fields of `ExperimentConfig`.
+
+    Args:
+        name: What it is called.
+        function: Is given the fields by name, as plain values.
+    """
+    from prefect import flow
+
+    function.__name__ = name
+    # Prefect reads a flow's parameters, and their schema, from its function's signature.
+    fields = ExperimentConfig.model_fields.items()
+    function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [_parameter(field, info) for field, info in fields]
+    )
+    return flow(
+        name=name,
+        description=_DESCRIPTIONS[name],
+        flow_run_name="{name}",
+        validate_parameters=False,  # the schema of experiments does it
+        persist_result=False,
+    )(function)
+
+
+def deploy_and_serve(
+    names: Sequence[FlowName], parameters: Mapping[str, Any], *, cron: str | None
+) -> None:
+    """Deploy flows with an experiment as their defaults, and run what is asked for until stopped.
+
+    Args:
+        names: The flows; each deployment is called as the experiment.
+        parameters: The experiment: their defaults.
+        cron: When they start by themselves, in cron's five fields; None: only when asked.
+    """
+    from prefect import serve
+    from prefect.types.entrypoint import EntrypointType
+
+    from tenfold.flow import deployments
+
+    serve(
+        *(
+            getattr(deployments, name).to_deployment(
+                parameters["name"],
+                cron=cron,
+                parameters=dict(parameters),
+                entrypoint_type=EntrypointType.MODULE_PATH,
+            )
+            for name in names
+        ),
+        print_starting_message=False,
+    )
+
+
+def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
+    default = inspect.Parameter.empty
+    if not info.is_required():
+        default = to_jsonable_python(info.get_default(call_default_factory=True))
+    annotated: Any = Annotated  # no type of ours, but a value that Prefect reads
+    annotation = annotated[info.annotation, *info.metadata, Field(description=info.description)]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _address() -> str:
+    from prefect.context import FlowRunContext
+    from prefect.utilities.urls import url_for
+
+    context = FlowRunContext.get()
+    assert context is not None, "a flow runs in its context"
+    assert context.flow_run is not None, "a flow runs in its context"
+    return url_for(context.flow_run) or "its page"

@@ -1,0 +1,334 @@
+"""A study: one model's trials on one data set, asked for and told, each parameter set once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from tenfold._optional import require
+from tenfold.config import canonical_params
+from tenfold.errors import ConfigError, StudyError
+from tenfold.histories import HIGHER_IS_BETTER, StudyHistory
+from tenfold.models import Range
+from tenfold.records import canonical_json
+from tenfold.search import keeping
+from tenfold.search.plan import Asked, StudyPlan
+from tenfold.search.sampling import make_pruner, make_sampler
+from tenfold.search.space import combinations, draw, encoded, size_of, start_of
+from tenfold.search.storage import StudyStorage
+
+Answer = TypeVar("Answer")
+_IDENTITY = "tenfold"
+_LONGEST_TOLD = 60
+_MOST_COMBINATIONS = 10_000
+_TWINS_BEFORE_LISTING = 1
+_MOST_TWINS = 50
+_LEAST_VALUES = 4
+
+
+class Study:
+    """A study that is asked for trials and told what became of them, by any number of processes.
+
+    Args:
+        plan: What it is of.
+        storage: Where it is kept.
+        owner: Names this process in the trials that it runs.
+        more: So many trials more than there are; None: as many in all as the plan says.
+
+    Attributes:
+        n_trials: Trials of the whole study.
+        is_exhausted: Whether every parameter set of the space was tried.
+
+    Raises:
+        StudyError: The storage has a study of something else under this name.
+        StorageError: The storage went away and did not come back; also from every method.
+    """
+
+    def __init__(
+        self, plan: StudyPlan, storage: StudyStorage, *, owner: str, more: int | None = None
+    ) -> None:
+        self.plan, self.owner = plan, owner
+        self.is_exhausted = False
+        self._storage = storage
+        self._running: set[int] = set()
+        self._study: Any = self._alone(self._opened)
+        there = sum(keeping.counts(found) for found in storage.insist(self._trials))
+        self.n_trials = plan.tune.n_trials if more is None else there + more
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether processes of other machines may take part."""
+        return self._storage.is_shared
+
+    def ask(self) -> Asked | None:
+        """Return the next trial; None when enough are done or under way, or all were tried."""
+        return self._alone(self._ask)
+
+    def is_hopeless(self, asked: Asked, step: int, value: float, *, is_last: bool) -> bool:
+        """Note what a trial reports at a step; say whether it should end there.
+
+        Args:
+            asked: The trial.
+            step: From 1.
+            value: As the first objective.
+            is_last: Whether the trial ends there anyway.
+        """
+        if len(self.plan.tune.objectives) > 1:
+            return False
+        self._storage.insist(lambda: asked.trial.report(value, step))
+        return not is_last and bool(self._storage.insist(asked.trial.should_prune))
+
+    def finish(self, asked: Asked, scores: Mapping[str, float]) -> None:
+        """Note what a finished trial is judged by: accuracy, log_loss and latency."""
+        self._storage.insist(lambda: self._finish(asked.number, scores))
+
+    def prune(self, asked: Asked, reason: str) -> None:
+        """Note that a trial was given up."""
+        self._storage.insist(lambda: self._tell(asked.number, "PRUNED", {keeping.REASON: reason}))
+
+    def fail(self, asked: Asked, reason: str) -> None:
+        """Note that a trial failed."""
+        self._storage.insist(lambda: self._tell(asked.number, "FAIL", {keeping.REASON: reason}))
+
+    def queue_again(self, asked: Asked, reason: str) -> None:
+        """Queue a trial that was not brought to its end, and close it."""
+        self._alone(lambda: self._queue_again(asked.number, reason))
+
+    def release_stale(
+        self,
+        is_alive: Callable[[str], bool],
+        scores_of: Callable[[Mapping[str, Any]], Mapping[str, float] | None],
+    ) -> int:
+        """Close the trials whose process is gone: told where they are finished, else queued again.
+
+        Args:
+            is_alive: Says whether an owner lives.
+            scores_of: Gives the scores of complete parameters that are finished, None of others.
+
+        Returns:
+            How many trials others run.
+        """
+
+        def released() -> int:
+            others = 0
+            for found in self._trials():
+                owner = found.user_attrs.get(keeping.OWNER)
+                if not keeping.is_running(found) or found.number in self._running:
+                    continue
+                if owner not in (None, self.owner) and is_alive(owner):
+                    others += 1
+                elif scores := self._scores_of(found, scores_of):
+                    self._finish(found.number, scores)
+                else:
+                    self._queue_again(found.number, "its process ended")
+            return others
+
+        return self._alone(released)
+
+    def beat(self, beats: int) -> None:
+        """Show that this process lives, to those that cannot see its locks."""
+        self._storage.insist(lambda: self._study.set_user_attr(self.owner, beats))
+
+    def beats_of(self, owner: str) -> int:
+        """Return how often another process has shown that it lives."""
+        attributes = self._storage.insist(lambda: self._study.user_attrs)
+        return int(attributes.get(owner, 0))
+
+    def history(self) -> StudyHistory:
+        """Return all trials that count."""
+        plan = self.plan
+        found = self._storage.insist(self._trials)
+        return StudyHistory(
+            name=plan.name,
+            model=plan.model,
+            title=plan.title,
+            objectives=plan.tune.objectives,
+            space=plan.shown_space,
+            log_scales=frozenset(
+                name for name, part in plan.space.items() if isinstance(part, Range) and part.log
+            ),
+            n_trials=self.n_trials,
+            trials=tuple(keeping.to_study_trial(trial) for trial in found if keeping.counts(trial)),
+        )
+
+    def importances(self) -> Mapping[str, float]:
+        """Return each parameter's share of what varied the first objective, by fANOVA.
+
+        Hutter, Hoos and Leyton-Brown 2014, "An efficient approach for assessing hyperparameter
+        importance". Empty where too few trials finished, or all came to the same.
+        """
+        optuna = require("optuna")
+        values = {trial.values[0] for trial in self.history().of("finished")}
+        if len(values) < _LEAST_VALUES:
+            return {}
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self.plan.seed)
+        found: Mapping[str, float] = optuna.importance.get_param_importances(
+            self._study, evaluator=evaluator, target=lambda trial: trial.values[0]
+        )
+        return dict(found)
+
+    def _alone(self, action: Callable[[], Answer]) -> Answer:
+        """Do something while no other process asks this study or closes its trials."""
+
+        def locked() -> Answer:
+            with self._storage.locked(self.plan.name):
+                return action()
+
+        return self._storage.insist(locked)
+
+    def _trials(self) -> Sequence[Any]:
+        """Return Optuna's trials, also those that do not count."""
+        found: Sequence[Any] = self._study.get_trials(deepcopy=False)
+        return found
+
+    def _opened(self) -> Any:
+        plan = self.plan
+        study = require("optuna").create_study(
+            study_name=plan.name,
+            storage=self._storage.backend,
+            directions=[
+                "maximize" if HIGHER_IS_BETTER[name] else "minimize"
+                for name in plan.tune.objectives
+            ],
+            pruner=make_pruner(plan.tune, steps=plan.steps),
+            load_if_exists=True,
+        )
+        begun = study.user_attrs.get(_IDENTITY)
+        if begun is not None:
+            _check_same(plan, begun, self._storage.shown)
+        elif study.get_trials(deepcopy=False):
+            raise StudyError(
+                f"study {plan.name!r} in {self._storage.shown} was not made by tenfold; "
+                "give another --study-name"
+            )
+        else:
+            if ":" not in plan.model:  # what an own estimator's defaults are, nobody knows here
+                start = start_of(plan.space, plan.base)
+                kept = {keeping.START: True, keeping.INSTEAD: dict(start.instead)}
+                study.enqueue_trial(dict(start.drawn), user_attrs=kept)
+            study.set_user_attr(_IDENTITY, plan.identity)
+        return study
+
+    def _ask(self) -> Asked | None:
+        self._close_lost()
+        twins = 0
+        while not self.is_exhausted:
+            trials = self._trials()
+            if sum(keeping.counts(found) for found in trials) >= self.n_trials:
+                break
+            if twins >= _TWINS_BEFORE_LISTING:
+                self._queue_untried(trials)
+                self.is_exhausted |= twins >= _MOST_TWINS
+            asked = None if self.is_exhausted else self._drawn(trials)
+            if asked is not None:
+                return asked
+            twins += 1
+        return None
+
+    def _drawn(self, trials: Sequence[Any]) -> Asked | None:
+        """Draw a trial's parameters; None where another trial has the same or a rule is broken."""
+        plan = self.plan
+        self._study.sampler = make_sampler(plan.tune, plan.space, seed=plan.seed + len(trials))
+        trial = self._study.ask()
+        trial.set_user_attr(keeping.OWNER, self.owner)
+        drawn = draw(plan.space, plan.base, trial) | trial.user_attrs.get(keeping.INSTEAD, {})
+        try:
+            params = canonical_params(plan.model, {**plan.base, **drawn})
+        except ConfigError as error:
+            self._tell(trial.number, "FAIL", {keeping.REASON: error.problems[0]})
+            return None
+        recipe = keeping.recipe_of(params)
+        for found in trials:
+            if keeping.counts(found) and found.user_attrs.get(keeping.RECIPE) == recipe:
+                reason = f"drew the parameters of trial {found.number}"
+                self._tell(trial.number, "FAIL", {keeping.UNCOUNTED: reason})
+                return None
+        trial.set_user_attr(keeping.PARAMS, params)
+        trial.set_user_attr(keeping.RECIPE, recipe)
+        self._running.add(trial.number)
+        return Asked(trial.number, params, drawn, trial)
+
+    def _queue_untried(self, trials: Sequence[Any]) -> None:
+        """Queue a parameter set that nobody tried, where the space is small enough to list."""
+        plan, size = self.plan, size_of(self.plan.space)
+        if size is None or size > _MOST_COMBINATIONS:
+            return
+        tried = {f.user_attrs.get(keeping.RECIPE) for f in trials if keeping.counts(f)}
+        untried = [
+            drawn
+            for drawn in combinations(plan.space, plan.base)
+            if keeping.recipe_of(canonical_params(plan.model, {**plan.base, **drawn})) not in tried
+        ]
+        self.is_exhausted = not untried
+        if untried:
+            chosen = random.Random(plan.seed + len(trials)).choice(untried)  # noqa: S311 no secret
+            self._study.enqueue_trial({name: encoded(value) for name, value in chosen.items()})
+
+    def _close_lost(self) -> None:
+        """Close what this process left half-made when the storage went away as it asked."""
+        for found in self._trials():
+            lost = found.user_attrs.get(keeping.OWNER) in (None, self.owner)
+            if keeping.is_running(found) and lost and found.number not in self._running:
+                self._queue_again(found.number, "the storage went away as it began")
+
+    def _queue_again(self, number: int, reason: str) -> None:
+        trials = self._trials()
+        left = _numbered(trials, number)
+        fixed = {**left.system_attrs.get("fixed_params", {}), **left.params}
+        kept = {n: v for n, v in left.user_attrs.items() if n in (keeping.START, keeping.INSTEAD)}
+        queued = [f.system_attrs.get("fixed_params") for f in trials if keeping.is_waiting(f)]
+        # Queued before it is closed: a process killed in between loses nothing.
+        if fixed and fixed not in queued:
+            self._study.enqueue_trial(fixed, user_attrs=kept)
+        self._tell(number, "FAIL", {keeping.UNCOUNTED: f"{reason}; queued again"})
+
+    @staticmethod
+    def _scores_of(
+        found: Any, scores_of: Callable[[Mapping[str, Any]], Mapping[str, float] | None]
+    ) -> Mapping[str, float] | None:
+        params = found.user_attrs.get(keeping.PARAMS)
+        return None if params is None else scores_of(params)
+
+    def _finish(self, number: int, scores: Mapping[str, float]) -> None:
+        values = [scores[name] for name in self.plan.tune.objectives]
+        self._tell(number, "COMPLETE", {keeping.SCORES: dict(scores)}, values)
+
+    def _tell(
+        self,
+        number: int,
+        state: str,
+        kept: Mapping[str, Any],
+        values: Sequence[float] | None = None,
+    ) -> None:
+        found = _numbered(self._trials(), number)
+        if not found.state.is_finished():
+            for name, value in kept.items():
+                # Optuna's own way to do it is for the process alone that asked for the trial.
+                self._storage.backend.set_trial_user_attr(found._trial_id, name, value)  # noqa: SLF001
+            states = require("optuna").trial.TrialState
+            self._study.tell(number, values, state=states[state], skip_if_finished=True)
+        self._running.discard(number)
+
+
+def _numbered(trials: Sequence[Any], number: int) -> Any:
+    return next(found for found in trials if found.number == number)
+
+
+def _check_same(plan: StudyPlan, begun: Mapping[str, Any], storage: str) -> None:
+    """Refuse to go on with a study of something else."""
+    differing = [
+        f"{name} {_told(begun.get(name))}, now {_told(value)}"
+        for name, value in plan.identity.items()
+        if canonical_json(begun.get(name)) != canonical_json(value)
+    ]
+    if differing:
+        raise StudyError(
+            f"study {plan.name!r} in {storage} is one of something else: {'; '.join(differing)}; "
+            "give another --study-name, or the same settings as then"
+        )
+
+
+def _told(value: Any) -> str:
+    text = value if isinstance(value, str) else canonical_json(value)
+    return repr(text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}…")

@@ -1,0 +1,407 @@
+"""Prefect: the same results as without it, and everything on its page."""
+
+import csv
+import importlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from tenfold.config import ExperimentConfig, parse_config
+from tenfold.errors import (
+    ConfigError,
+    TrackingError,
+    TrialError,
+    UnreachableServerError,
+    UsageError,
+)
+from tenfold.evaluation import TIME_COLUMNS
+from tenfold.executor import LocalExecutor
+from tenfold.experiment import run_experiment
+from tenfold.flow import PrefectExecutor, connected, run_in_flow
+from tenfold.records import FitUnit, Numerics, Trial, TrialResult
+from tenfold.servers import find_prefect
+from tenfold.tuning import run_tuning
+from tenfold.workspace import Workspace
+
+SMALL = {"cv_repeats": 1, "cv_folds": 2}
+SETS = ("--set", "dataset.cv_repeats=1", "--set", "dataset.cv_folds=2")
+ERRANDS = """
+import os, threading
+def double(payload, on_event):
+    return {"twice": payload["x"] * 2}
+def die_once(payload, on_event):
+    if not os.path.exists(payload["mark"]):
+        open(payload["mark"], "w").close()
+        os.kill(os.getpid(), 9)
+    return {"twice": payload["x"] * 2}
+def die(payload, on_event):
+    os.kill(os.getpid(), 9)
+def hang(payload, on_event):
+    on_event({"step": 0, "pid": os.getpid()})
+    threading.Event().wait()
+"""
+
+
+def start(*arguments, **environ):
+    return subprocess.Popen(
+        [sys.executable, "-m", "tenfold", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environ},
+        # A suite that runs in the background has Ctrl-C switched off, and its children inherit it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no threads
+    )
+
+
+def below(process):
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def read_until(stream, text):
+    """Return the first line with a text in it."""
+    lines = []
+    for line in stream:
+        lines.append(line)
+        if text in line:
+            return line
+    return pytest.fail(f"no {text!r} in: {''.join(lines)}")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, empty_database):
+    """Return the workspace of the one server that these tests share."""
+    workspace = Workspace(tmp_path_factory.mktemp("shared") / "workspace").open()
+    shutil.copy(empty_database, workspace.home)
+    return workspace.home
+
+
+@pytest.fixture(scope="module")
+def api(home):
+    """Return the address of a server that `tenfold up` started; Ctrl-C must end it cleanly."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Prefect reads where its home is when it is first imported, which is in this process.
+        patch.setenv("PREFECT_HOME", str(home / "prefect"))
+        patch.setenv("DO_NOT_TRACK", "1")
+        importlib.import_module("prefect")
+        for name in [name for name in os.environ if name.startswith(("TENFOLD_", "PREFECT_"))]:
+            patch.delenv(name)
+        yield from serving(home)
+
+
+def serving(home):
+    """Give the address of the Prefect server of `tenfold up`, and look how that ends."""
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        ports = [str(probe.getsockname()[1]) for probe in (one, two)]
+    options = ("--mlflow-port", ports[0], "--prefect-port", ports[1])
+    up = start("up", *options, TENFOLD_HOME=str(home))
+    pages = [read_until(up.stderr, name).split()[-1] for name in ("MLflow:", "Prefect:")]
+    assert pages == [f"http://127.0.0.1:{port}" for port in ports]
+    read_until(up.stderr, "Ctrl-C")
+    processes = below(up)
+    yield f"{pages[1]}/api"
+    up.send_signal(signal.SIGINT)
+    _, errors = up.communicate(timeout=120)
+    assert (up.returncode, errors) == (0, "ended\n")
+    assert not any(process.is_running() for process in processes)
+
+
+@pytest.fixture
+def environ(tmp_path):
+    (tmp_path / "errands.py").write_text(ERRANDS)
+    return {"PYTHONPATH": str(tmp_path)}
+
+
+def ignore(event):
+    """Take no notice of an event."""
+
+
+def unit(name):
+    trial = Trial(model="knn", params={}, title=name, label="", seed=0)
+    return FitUnit((trial,), (name,), Numerics("cpu", "float32", 1))
+
+
+def result(unit, value=0, **fields):
+    fields = {"status": "finished", **fields}
+    return (TrialResult(unit.trials[0], unit.keys[0], model_bytes=value, **fields),)
+
+
+def run_units(api, executor, units, fit):
+    """Run units in a flow run and return their results."""
+    from prefect import flow
+
+    found = []
+
+    @flow(name="units", persist_result=False)
+    def units_flow():
+        found.extend(executor.run(units, fit))
+
+    with connected(api):
+        units_flow()
+    return [results[0] for results in found]
+
+
+def runs(api, kind, **filters):
+    """Return what the server knows: flow runs, task runs, logs or artifacts."""
+    import httpx
+
+    answer = httpx.post(f"{api}/{kind}/filter", json={"limit": 200, **filters})
+    return answer.raise_for_status().json()
+
+
+def latest(api, flow):
+    (found,) = runs(
+        api,
+        "flow_runs",
+        limit=1,
+        sort="START_TIME_DESC",
+        flows={"name": {"any_": [flow]}},
+    )
+    return found
+
+
+def tasks_of(api, flow, count=1):
+    """Return the tasks of the latest run by their names, once the server has recorded their ends.
+
+    It takes them from a stream of events, a moment after they happened.
+    """
+    of_run = {"id": {"any_": [latest(api, flow)["id"]]}}
+    deadline = time.monotonic() + 60
+    found = []
+    while time.monotonic() < deadline:
+        found = runs(api, "task_runs", flow_runs=of_run)
+        if sum(task["state_type"] in ("COMPLETED", "FAILED") for task in found) == count:
+            return {task["name"]: task for task in found}
+        threading.Event().wait(0.1)
+    return pytest.fail(f"not {count} tasks that ended, but {found}")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_unit_is_a_task_that_is_run_once(api, environ, workers, monkeypatch):
+    monkeypatch.syspath_prepend(environ["PYTHONPATH"])
+
+    def fit(unit, caller):
+        answer = caller.call("errands:double", {"x": int(unit.name)}, on_event=ignore)
+        return result(unit, answer["twice"])
+
+    executor = PrefectExecutor(LocalExecutor(workers, environ=environ))
+    found = run_units(api, executor, [unit(str(number)) for number in range(5)], fit)
+    assert sorted(found.model_bytes for found in found) == [0, 2, 4, 6, 8]
+    tasks = tasks_of(api, "units", 5)
+    assert sorted(tasks) == ["0", "1", "2", "3", "4"]
+    assert {task["state_type"] for task in tasks.values()} == {"COMPLETED"}
+    assert {task["run_count"] for task in tasks.values()} == {1}
+
+
+def test_a_failing_fit_fails_its_task_and_is_not_tried_again(api):
+    def fit(unit, caller):
+        return result(unit, status="failed", error="out of luck")
+
+    (found,) = run_units(api, PrefectExecutor(LocalExecutor(1)), [unit("one")], fit)
+    assert found.error == "out of luck"
+    task = tasks_of(api, "units")["one"]
+    assert (task["state_type"], task["run_count"]) == ("FAILED", 1)
+    assert task["state"]["message"] == "one: out of luck"
+
+
+def test_a_killed_worker_costs_an_attempt_and_not_the_trial(api, environ, tmp_path):
+    def fit(unit, caller):
+        payload = {"x": 4, "mark": str(tmp_path / "mark")}
+        return result(unit, caller.call("errands:die_once", payload, on_event=ignore)["twice"])
+
+    executor = PrefectExecutor(LocalExecutor(1, environ=environ), retry_delays_s=(0, 0))
+    (found,) = run_units(api, executor, [unit("one")], fit)
+    assert found.model_bytes == 8
+    assert tasks_of(api, "units")["one"]["run_count"] == 2
+
+
+def test_a_worker_that_is_killed_each_time_fails_its_trial_alone(api, environ):
+    def fit(unit, caller):
+        try:
+            caller.call("errands:die", {}, on_event=ignore)
+        except TrialError as error:
+            return result(unit, status="failed", error=str(error))
+
+    executor = PrefectExecutor(LocalExecutor(1, environ=environ), retry_delays_s=(0,))
+    (found,) = run_units(api, executor, [unit("one")], fit)
+    assert "signal 9" in found.error
+
+
+def test_a_tracker_that_cannot_be_reached_is_tried_again_and_then_told(api):
+    calls = []
+
+    def fit(unit, caller):
+        calls.append(unit.name)
+        if len(calls) % 3:
+            raise TrackingError("nobody there")
+        return result(unit)
+
+    patient = PrefectExecutor(LocalExecutor(0), retry_delays_s=(0, 0))
+    assert len(run_units(api, patient, [unit("one")], fit)) == 1
+    hasty = PrefectExecutor(LocalExecutor(0), retry_delays_s=(0,))
+    with pytest.raises(TrackingError, match="nobody there"):
+        run_units(api, hasty, [unit("one")], fit)
+    assert len(calls) == 5
+
+
+def test_leaving_early_ends_what_runs_and_starts_nothing_more(api, environ):
+    from prefect import flow
+
+    pids, started = [], []
+
+    def fit(unit, caller):
+        started.append(unit.name)
+        if unit.name == "0":
+            return ()
+        caller.call("errands:hang", {}, on_event=lambda event: pids.append(event["pid"]))
+        return ()
+
+    @flow(name="units", persist_result=False)
+    def leave():
+        units = [unit(str(number)) for number in range(9)]
+        run = PrefectExecutor(LocalExecutor(1, environ=environ)).run(units, fit)
+        next(run)
+        run.close()
+
+    with connected(api):
+        leave()
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert len(started) <= 2
+
+
+def rows_of(folder):
+    with (folder / "results.csv").open(newline="", encoding="utf-8") as file:
+        return [
+            {name: cell for name, cell in row.items() if name not in TIME_COLUMNS}
+            for row in csv.DictReader(file)
+        ]
+
+
+def test_results_are_those_of_the_local_executor_and_the_page_shows_them(api, workspace):
+    grids = [("knn", {"n_neighbors": [3, 5]}), ("random_forest", {"n_estimators": [5, 10]})]
+    models = ["sgd", *({"model": name, "grid": grid} for name, grid in grids)]
+    raw = {"name": "both", "models": models, "dataset": SMALL, "threads": 1, "tracking": "none"}
+    config = parse_config(raw)
+    alone = rows_of(run_experiment(config, LocalExecutor(0)).folder)
+    with connected(api):
+        found = run_in_flow("compare", run_experiment, config)
+    assert rows_of(found.folder) == alone
+    run = latest(api, "compare")
+    assert (run["name"], run["state_type"]) == ("both", "COMPLETED")
+    assert run["parameters"]["seed"] == 42
+    names = ["KNN n_neighbors=3, 5", "Random Forest n_estimators=5, 10", "SGD"]
+    assert sorted(tasks_of(api, "compare", 3)) == names
+    artifacts = runs(api, "artifacts", artifacts={"flow_run_id": {"any_": [run["id"]]}})
+    shown = {artifact["key"]: artifact["data"] for artifact in artifacts}
+    assert set(shown) == {"both-leaderboard", "both-report"}
+    assert '"model": "KNN"' in shown["both-leaderboard"]
+    assert str(found.report) in shown["both-report"]
+    logs = runs(api, "logs", logs={"flow_run_id": {"any_": [run["id"]]}})
+    told = [log["message"] for log in logs]
+    assert "opening the sealed test and writing the report" in told
+    assert any(re.match(r"SGD: fitted in", line) for line in told)
+
+
+def test_what_an_experiment_raises_is_raised_and_fails_the_run(api):
+    def work(config, executor, **options):
+        raise UsageError("not like this")
+
+    with connected(api), pytest.raises(UsageError, match="not like this"):
+        run_in_flow("train", work, parse_config({"models": ["sgd"]}))
+    assert latest(api, "train")["state_type"] == "FAILED"
+
+
+def test_auto_uses_the_server_that_is_up_and_says_nothing_but_ours(api, home):
+    assert find_prefect(Workspace(home)) == api.removesuffix("/api")
+    options = ("--models", "sgd", "--set", "name=by-auto", *SETS)
+    done = start("compare", *options, TENFOLD_HOME=str(home))
+    _, errors = done.communicate(timeout=300)
+    assert done.returncode == 0, errors
+    run = latest(api, "compare")
+    assert run["name"] == "by-auto"
+    first, *others = errors.splitlines()
+    assert (
+        first == f"Prefect shows this run at {api.removesuffix('/api')}/runs/flow-run/{run['id']}"
+    )
+    assert others == [
+        "reading digits",
+        "1 to fit",
+        "SGD: fitting",
+        next(line for line in others if line.startswith("[1/1] SGD: done in")),
+        "opening the sealed test and writing the report",
+    ]
+
+
+def test_a_killed_run_takes_its_own_server_with_it(workspace):
+    run = start("compare", "--models", "sgd", "--executor", "prefect", *SETS)
+    assert "starting" in run.stderr.readline()
+    assert "Prefect shows this run at http://127.0.0.1:" in run.stderr.readline()
+    processes = below(run)
+    assert any("prefect" in " ".join(process.cmdline()) for process in processes)
+    run.kill()
+    _, left = psutil.wait_procs(processes, timeout=120)
+    assert left == []
+    run.communicate()
+
+
+def test_a_server_that_does_not_answer_is_told_in_one_line():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        api = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
+        expected = pytest.raises(UnreachableServerError, match=f"PREFECT_API_URL='{api}'")
+        with expected, connected(api):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"seed": "x"}, "'seed'"),
+        ({"models": []}, "'models'"),
+        ({"dataset": {"cv_folds": 1}}, "'dataset.cv_folds'"),
+        ({"tune": {"n_trials": 0}}, "'tune.n_trials'"),
+    ],
+)
+def test_a_deployment_refuses_what_the_schema_of_experiments_refuses(api, given, reason):
+    from prefect.utilities.schema_tools.validation import ValidationError, validate
+
+    from tenfold.flow import FLOWS, deployments
+
+    for name in FLOWS:
+        schema = getattr(deployments, name).parameters.model_dump()
+        assert set(schema["properties"]) == set(ExperimentConfig.model_fields)
+        validate({"seed": 3, "models": [{"model": "knn"}]}, schema, raise_on_error=True)
+        with pytest.raises(ValidationError, match=reason):
+            validate(given, schema, raise_on_error=True, ignore_required=True)
+
+
+def test_a_deployed_flow_says_which_parameter_is_wrong(api):
+    from tenfold.flow import deployments
+
+    with connected(api), pytest.raises(ConfigError, match=r"models.0.model: got 'kn'.*'knn'"):
+        deployments.compare(models=[{"model": "kn"}])
+    run = latest(api, "compare")
+    assert "Did you mean 'knn'?" in run["state"]["message"]
+
+
+def test_a_study_runs_as_a_flow_too(api, workspace):
+    tune = {"n_trials": 2, "startup_trials": 2}
+    raw = {"name": "searched", "models": ["sgd"], "dataset": SMALL, "threads": 1, "tune": tune}
+    with connected(api):
+        found = run_in_flow("tune", run_tuning, parse_config({**raw, "units_at_once": 0}))
+    assert [trial.state for trial in found.histories[0].trials] == ["finished"] * 2
+    assert (latest(api, "tune")["name"], latest(api, "tune")["state_type"]) == (
+        "searched",
+        "COMPLETED",
+    )

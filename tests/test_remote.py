@@ -1,0 +1,218 @@
+"""What a worker elsewhere does: refuses what it must, hands over what it made, starts again."""
+
+import json
+
+import pytest
+
+from tenfold.config import parse_config
+from tenfold.errors import TrialStoppedError
+from tenfold.fitting import TRIAL_FILES, prepare, read_folder
+from tenfold.machine import profile
+from tenfold.remote import check, run, work
+from tenfold.search import expand_grid, source_sha256
+from tenfold.tracking import MlflowTracker
+from tenfold.workspace import Workspace
+
+OWN = """
+import threading
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+class Constant(ClassifierMixin, BaseEstimator):
+    def __init__(self, label=0):
+        self.label = label
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+    def predict_proba(self, X):
+        share = np.full((len(X), len(self.classes_)), 0.05)
+        share[:, self.label] = 0.55
+        return share
+def wait(payload, on_event):
+    on_event({"key": payload["keys"][0], "step": 0, "steps": 1, "metrics": {}})
+    threading.Event().wait()
+"""
+DATASET = {"source": "digits", "cv_below": 0}
+
+
+@pytest.fixture(scope="module")
+def fingerprint():
+    config = parse_config({"name": "x", "dataset": DATASET, "models": ["knn"]}, origin="x")
+    payload = {"dataset": config.dataset.model_dump(mode="json"), "data_dir": None, "trials": []}
+    return prepare(payload, ignore)["fingerprint"]
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Return an own estimator's file, found by this process and by its workers."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "constants.py").write_text(OWN)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return folder / "constants.py"
+
+
+def ignore(event):
+    """Take no notice of an event."""
+
+
+def payload_of(fingerprint, *models, threads=1):
+    config = parse_config({"name": "x", "dataset": DATASET, "models": list(models)}, origin="x")
+    trials = expand_grid(config)
+    return {
+        "dataset": config.dataset.model_dump(mode="json"),
+        "data_dir": None,
+        "fingerprint": fingerprint,
+        "trials": [{**vars(trial), "params": dict(trial.params)} for trial in trials],
+        "keys": [f"key-{number}" for number in range(len(trials))],
+        "numerics": {"device": "cpu", "precision": "float32", "threads": threads, "processes": 1},
+        "bases": [],
+        "profile": profile(),
+        "sources": {},
+    }
+
+
+def test_a_machine_of_the_same_kind_refuses_nothing(fingerprint):
+    assert check(payload_of(fingerprint, "knn"), ignore) == {}
+
+
+def test_another_version_of_a_library_that_computes_is_refused(fingerprint):
+    payload = payload_of(fingerprint, "knn")
+    payload["profile"] = {**profile(), "torch": "1.4", "numpy": "1.2"}
+    refused = check(payload, ignore)["refused"]
+    assert refused.startswith("its profile differs: numpy ")
+    assert " instead of 1.2, torch " in refused
+    assert "install the same versions" in refused
+
+
+def test_fewer_cores_than_threads_are_refused(fingerprint):
+    refused = check(payload_of(fingerprint, "knn", threads=4096), ignore)["refused"]
+    assert "threads is 4096" in refused
+    assert "lower threads" in refused
+
+
+@pytest.mark.parametrize(
+    ("numerics", "reason"),
+    [
+        ({"device": "mps", "precision": "float32"}, "device is 'mps'"),
+        ({"device": "cpu", "precision": "bfloat16"}, "has no bfloat16"),
+    ],
+)
+def test_hardware_that_computes_otherwise_is_refused(fingerprint, monkeypatch, numerics, reason):
+    monkeypatch.setattr("tenfold.models.torch.device.cpu_flags", frozenset)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    payload = payload_of(fingerprint, "mlp")
+    payload["numerics"] |= numerics
+    assert reason in check(payload, ignore)["refused"]
+
+
+def test_other_data_are_refused_with_what_to_do(fingerprint):
+    refused = check(payload_of("0" * 64, "knn"), ignore)["refused"]
+    assert "data set digits has other content" in refused
+    assert "TENFOLD_DATA_DIR" in refused
+
+
+def test_missing_data_are_refused(fingerprint):
+    payload = payload_of(fingerprint, "knn")
+    payload["dataset"] |= {"source": "/nowhere/digits.npz"}
+    assert "/nowhere/digits.npz" in check(payload, ignore)["refused"]
+
+
+def test_an_own_estimator_must_be_there_and_the_same(fingerprint, own):
+    payload = payload_of(fingerprint, "constants:Constant")
+    payload["sources"] = {"constants:Constant": source_sha256("constants:Constant")}
+    assert check(payload, ignore) == {}
+    own.write_text(OWN.replace("0.55", "0.54"))
+    assert "is another one" in check(payload, ignore)["refused"]
+    payload["sources"] = {"not_there:Constant": "0" * 64}
+    assert "not_there" in check(payload, ignore)["refused"]
+
+
+class Asker:
+    """Starts runs as an experiment does, and asks this process to fit."""
+
+    def __init__(self, uri, home, payload, parent_of="remote"):
+        self.tracker = MlflowTracker(Workspace(home).open(), parent_of)
+        self.payload, self.uri, self.events = payload, uri, []
+
+    def request(self, trials):
+        parent = self.tracker.begin("remote", lock="lock", params={}, tags={})
+        runs = {
+            key: self.tracker.start(trial, key, parent=parent)
+            for trial, key in zip(trials, self.payload["keys"], strict=True)
+        }
+        shared = ("profile", "sources")
+        self.asked = {
+            "function": "tenfold.fitting:fit_unit",
+            "payload": {**{k: v for k, v in self.payload.items() if k not in shared}, "runs": runs},
+            "timeout_s": None,
+            "memory_limit_bytes": None,
+            "profile": self.payload["profile"],
+            "sources": self.payload["sources"],
+            "tracking_uri": self.uri,
+            "topic": "topic",
+            "call": "call",
+        }
+        return self.asked
+
+    def done(self):
+        return [event["key"] for event in self.events if event.get("done")]
+
+
+@pytest.fixture
+def asker(mlflow_server, tmp_path, monkeypatch, fingerprint, own):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.url)
+    entry = {"model": "knn", "grid": {"n_neighbors": [1, 9]}}
+    payload = payload_of(fingerprint, entry)
+    asker = Asker(mlflow_server.url, tmp_path / "asker", payload)
+    config = parse_config({"name": "x", "dataset": DATASET, "models": [entry]}, origin="x")
+    asker.request(expand_grid(config))
+    return asker
+
+
+def test_files_are_handed_over_row_by_row_and_the_workers_folder_is_left_clean(asker, tmp_path):
+    answer = run(asker.asked, tell=asker.events.append, is_wanted=lambda: True)
+    assert "folders" in answer["answer"]
+    assert asker.done() == ["key-0", "key-1"]
+    assert all(event["kept"] for event in asker.events if event.get("done"))
+    sure = []
+    for run_id in asker.asked["payload"]["runs"].values():
+        assert set(asker.tracker._files.names(run_id)) >= {"model.onnx", "proof.npz"}
+        with asker.tracker.folder(run_id, only=TRIAL_FILES) as kept:
+            _, predictions, _ = read_folder(kept)
+        sure.append((predictions.test.max(axis=1) == 1).mean())
+    assert sure[0] == 1  # one neighbour is always sure, nine are not
+    assert sure[1] < 1
+    home = tmp_path / "workspace"
+    assert [path for name in ("jobs", "graphs") for path in (home / name).glob("*")] == []
+
+
+def test_what_a_killed_worker_had_handed_over_is_not_fitted_again(asker):
+    run(asker.asked, tell=ignore, is_wanted=lambda: True)
+    asker.asked["function"] = "tenfold.nothing:fits"
+    answer = run(asker.asked, tell=asker.events.append, is_wanted=lambda: True)
+    assert answer == {"answer": {}}
+    assert asker.done() == ["key-0", "key-1"]
+
+
+def test_what_nobody_waits_for_is_ended_and_the_next_call_has_a_process(asker, monkeypatch):
+    monkeypatch.setattr("tenfold.remote._LOOK_S", 0.05)
+    asker.asked["function"] = "constants:wait"
+    with pytest.raises(TrialStoppedError):
+        run(asker.asked, tell=asker.events.append, is_wanted=lambda: not asker.events)
+    asker.asked["function"] = "tenfold.fitting:fit_unit"
+    assert "answer" in run(asker.asked, tell=ignore, is_wanted=lambda: True)
+
+
+def test_an_error_is_the_answer(asker):
+    asker.asked["function"] = "constants:missing"
+    answer = json.loads(work(json.dumps(asker.asked)))
+    assert answer["error"][0] == "TrialError"
+    assert "missing" in answer["error"][1].splitlines()[0]
+
+
+def test_a_refusal_is_the_answer(asker):
+    asker.asked["profile"] = {"numpy": "0.1"}
+    answer = json.loads(work(json.dumps(asker.asked)))
+    assert answer["worker"] == "here"
+    assert "numpy" in answer["refused"]

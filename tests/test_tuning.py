@@ -1,0 +1,330 @@
+"""Tuning from configuration to report: judged on select rows, pruned, resumed, remembered."""
+
+import csv
+import json
+import sys
+
+import numpy as np
+import optuna
+import pytest
+from mlflow import MlflowClient
+
+import tenfold.fitting
+import tenfold.reporting
+import tenfold.searching
+from tenfold.config import load_settings, parse_config
+from tenfold.data import open_sealed_test
+from tenfold.errors import ConfigError, StudyError, TrialError
+from tenfold.searching import NullStudyObserver
+from tenfold.tuning import run_tuning
+
+MLP = {
+    "model": "mlp",
+    "params": {"hidden_layers": [16], "epochs": 3},
+    "space": {"batch_size": [32], "learning_rate": {"low": 1e-4, "high": 1e-1}},
+}
+OWN_ESTIMATOR = """
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+class Picky(ClassifierMixin, BaseEstimator):
+    def __init__(self, taste=1, seed=0):
+        self.taste = taste
+        self.seed = seed
+
+    def fit(self, X, y):
+        if self.taste == 13:
+            raise ValueError("13 is unlucky")
+        if self.taste == 7:
+            raise KeyboardInterrupt
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        return np.eye(len(self.classes_))[np.full(len(X), self.taste % len(self.classes_))]
+"""
+
+
+@pytest.fixture
+def pictures():
+    """Ask for the report's pictures, which take longer than what most tests here are about."""
+
+
+@pytest.fixture(autouse=True)
+def fewer_pictures(request, monkeypatch):
+    """Draw nothing unless a test asks for it."""
+    if "pictures" not in request.fixturenames:
+        monkeypatch.setattr(tenfold.reporting, "draw_figures", lambda content: ())
+        monkeypatch.setattr(tenfold.reporting, "draw_row", lambda row, content, test: ())
+
+
+@pytest.fixture
+def hold_out(tmp_path):
+    """Return a data set in hold-out mode: 600 digits, 100 of them the official test."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pixels, labels = (digits.data * 255 / 16).round().astype(np.uint8), digits.target
+    path = tmp_path / "digits.npz"
+    np.savez(
+        path,
+        x_train=pixels[:600].reshape(-1, 8, 8),
+        y_train=labels[:600],
+        x_test=pixels[600:700].reshape(-1, 8, 8),
+        y_test=labels[600:700],
+    )
+    return {"source": str(path), "cv_below": 0}
+
+
+@pytest.fixture
+def config(hold_out):
+    """Return a function that makes a configuration."""
+
+    def made(model, *, tune=None, **changes):
+        raw = {"name": "tuned", "dataset": hold_out, "threads": 1, "units_at_once": 0}
+        return parse_config({**raw, "models": [model], "tune": tune, **changes})
+
+    return made
+
+
+@pytest.fixture
+def picky(tmp_path, monkeypatch):
+    """Return the entry of an estimator that fails for 13 and is interrupted at 7."""
+    (tmp_path / "picky.py").write_text(OWN_ESTIMATOR)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "picky", raising=False)
+
+    def entry(*tastes):
+        return {"model": "picky:Picky", "space": {"taste": list(tastes)}}
+
+    return entry
+
+
+@pytest.fixture
+def runs(studies):
+    """Return a function that gives the MLflow runs."""
+    client = MlflowClient(tracking_uri=studies.tracking_uri)
+
+    def find():
+        ids = [found.experiment_id for found in client.search_experiments()]
+        return client.search_runs(ids, max_results=1000)
+
+    return find
+
+
+class Recorder(NullStudyObserver):
+    """Remembers how the study stood after each trial, and what began."""
+
+    def __init__(self):
+        self.histories, self.numbers, self.fitted = [], [], []
+
+    def begun(self, history):
+        self.histories.append(history)
+
+    def judged(self, history, number):
+        self.histories.append(history)
+        self.numbers.append(number)
+
+    def started(self, unit):
+        self.fitted.append(unit.name)
+
+
+def test_a_study_prunes_and_its_best_is_refitted_tested_and_reported(
+    studies, config, runs, pictures
+):
+    result = run_tuning(config(MLP, tune={"n_trials": 8}))
+    (history,) = result.histories
+    pruned, finished = history.of("pruned"), history.of("finished")
+    assert len(history.trials) == len(pruned) + len(finished) == 8
+    assert pruned
+    assert {max(trial.steps) for trial in finished} == {3}
+    assert max(max(trial.steps) for trial in pruned) < 3
+    assert history.start.number == 0
+    assert history.best.values[0] > history.start.values[0]
+    rows = {row.label: row for row in result.leaderboard.rows}
+    assert rows.keys() == {history.start.label, history.best.label}
+    winner = result.leaderboard.winner
+    assert winner.label == history.best.label
+    assert winner.fitted_on == "train + validation"
+    found = runs()
+    (parent,) = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    assert parent.info.status == "FINISHED"
+    assert float(parent.data.params["best_learning_rate"]) == history.best.drawn["learning_rate"]
+    assert parent.data.metrics["best_accuracy"] == history.best.values[0]
+    nested = [run for run in found if run is not parent]
+    assert {run.data.tags["mlflow.parentRunId"] for run in nested} == {parent.info.run_id}
+    killed = [run for run in nested if run.info.status == "KILLED"]
+    assert len(killed) == len(pruned)
+    assert {run.data.tags["tenfold.reason"] for run in killed} <= {
+        "pruned at epoch 1",
+        "pruned at epoch 2",
+    }
+    assert list(studies.checkpoints.glob("*")) == []
+    names = {
+        item.path for item in MlflowClient(studies.tracking_uri).list_artifacts(parent.info.run_id)
+    }
+    assert {"study-mlp-history.svg", "study-mlp-steps.svg", "trials-mlp.csv"} <= names
+    report = result.report.read_text(encoding="utf-8")
+    assert "The search" in report
+    assert "without tuning" in report
+    with (result.folder / "trials-mlp.csv").open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == 8
+    document = json.loads((result.folder / "results.json").read_text(encoding="utf-8"))
+    assert document["studies"][0]["best"] == history.best.number
+
+
+def test_trials_are_judged_by_the_select_rows_and_nothing_else(studies, config, monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        "tenfold.workbench.open_sealed_test",
+        lambda split, choices: (
+            opened.append(len(judged)) or open_sealed_test(split, choices=choices)
+        ),
+    )
+    judged = []
+    real = tenfold.searching.RANKINGS["accuracy"]
+    ranked = {**tenfold.searching.RANKINGS, "accuracy": lambda y, p: judged.append(y) or real(y, p)}
+    monkeypatch.setattr(tenfold.searching, "RANKINGS", ranked)
+    made = config("sgd", tune={"n_trials": 3})
+    result = run_tuning(made)
+    _, split = tenfold.fitting.open_split(made.dataset, load_settings().data_dir)
+    select = split.labels[split.validation_rows[split.select]]
+    assert all(np.array_equal(labels, select) for labels in judged)
+    assert opened == [3]  # once, after the last trial
+    assert result.leaderboard.n_select == len(select)
+
+
+def test_the_same_command_goes_on_and_finished_trials_are_not_fitted_again(studies, config):
+    first, second = Recorder(), Recorder()
+    run_tuning(config("sgd", tune={"n_trials": 3}), observer=first)
+    result = run_tuning(config("sgd", tune={"n_trials": 5}), observer=second)
+    assert second.numbers == [3, 4]
+    assert len(second.histories[0].trials) == 3
+    assert len(result.histories[0].trials) == 5
+    assert sum("alpha" in name for name in second.fitted) >= 2
+    third = Recorder()
+    run_tuning(config("sgd", tune={"n_trials": 5}), observer=third)
+    assert third.fitted == []
+
+
+def test_trials_of_a_lost_study_are_found_in_mlflow(studies, config):
+    run_tuning(config("sgd", tune={"n_trials": 3}))
+    observer = Recorder()
+    result = run_tuning(
+        config("sgd", tune={"n_trials": 3, "study_name": "again"}), observer=observer
+    )
+    assert [name for name in observer.fitted if "refit" not in name] == []
+    assert len(result.histories[0].of("finished")) == 3
+
+
+def test_more_adds_to_what_there_is(studies, config):
+    run_tuning(config("sgd", tune={"n_trials": 2}))
+    result = run_tuning(config("sgd", tune={"n_trials": 2}), more=1)
+    assert len(result.histories[0].trials) == 3
+
+
+def test_what_a_killed_process_left_is_told_or_run_again(studies, config):
+    whole = run_tuning(config("sgd", tune={"n_trials": 3})).histories[0]
+    study = optuna.load_study(study_name="tuned", storage=f"sqlite:///{studies.home}/studies.db")
+    identity = study.user_attrs["tenfold"]
+    left = optuna.create_study(study_name="left", storage=study._storage, direction="maximize")
+    left.set_user_attr("tenfold", identity)
+    finished, unfinished = whole.trials[1], {"alpha": 1e-3, "loss": "log_loss"}
+    for drawn, params in (
+        (dict(finished.drawn), dict(finished.params)),
+        (unfinished, {**finished.params, **unfinished}),
+    ):
+        left.enqueue_trial(drawn)
+        trial = left.ask()
+        for name, part in study.trials[0].distributions.items():
+            trial._suggest(name, part)
+        trial.set_user_attr("owner", f"{studies.identity}|experiment-of-a-killed-process")
+        trial.set_user_attr("params", params)
+    observer = Recorder()
+    result = run_tuning(
+        config("sgd", tune={"n_trials": 2, "study_name": "left"}), observer=observer
+    )
+    (history,) = result.histories
+    assert [trial.state for trial in history.trials] == ["finished", "finished"]
+    assert history.trials[0].values == finished.values
+    assert history.trials[1].drawn == unfinished
+    assert len([name for name in observer.fitted if "refit" not in name]) == 1
+
+
+def test_a_failing_trial_is_recorded_and_the_study_goes_on(studies, config, picky, runs):
+    result = run_tuning(config(picky(1, 2, 13), tune={"n_trials": 3}))
+    (history,) = result.histories
+    assert len(history.of("finished")) == 2
+    (failed,) = history.of("failed")
+    assert failed.reason == "ValueError: 13 is unlucky"
+    assert "13 is unlucky" in result.report.read_text(encoding="utf-8")
+    assert "FAILED" in {run.info.status for run in runs()}
+
+
+def test_a_study_without_a_finished_trial_says_why(studies, config, picky):
+    with pytest.raises(
+        TrialError, match="not one of 1 trials of study 'tuned' finished; the first"
+    ):
+        run_tuning(config(picky(13), tune={"n_trials": 1}))
+
+
+def test_ctrl_c_leaves_nothing_running_and_the_trial_comes_first_again(studies, config, picky):
+    with pytest.raises(KeyboardInterrupt):
+        run_tuning(config(picky(7), tune={"n_trials": 1}))
+    study = optuna.load_study(study_name="tuned", storage=f"sqlite:///{studies.home}/studies.db")
+    states = [trial.state.name for trial in study.trials]
+    assert states == ["FAIL", "WAITING"]
+    assert study.trials[0].user_attrs["not counted"] == "was interrupted; queued again"
+
+
+def test_without_a_tracker_the_results_of_this_call_are_at_hand(studies, config):
+    observer = Recorder()
+    result = run_tuning(config("sgd", tune={"n_trials": 2}, tracking="none"), observer=observer)
+    assert result.leaderboard.winner is not None
+    assert len([name for name in observer.fitted if "refit" not in name]) == 2
+
+
+def test_several_models_have_a_study_each_and_one_winner(studies, config):
+    made = config("sgd", tune={"n_trials": 2})
+    both = parse_config({**made.model_dump(), "models": ["sgd", "knn"]})
+    result = run_tuning(both)
+    assert [history.name for history in result.histories] == ["tuned-sgd", "tuned-knn"]
+    assert {row.model for row in result.leaderboard.rows} == {"sgd", "knn"}
+
+
+def test_accuracy_against_time_keeps_a_front_and_prunes_nothing(studies, config):
+    tune = {"n_trials": 4, "objectives": ["accuracy", "latency"]}
+    result = run_tuning(config(MLP, tune=tune))
+    (history,) = result.histories
+    assert len(history.of("finished")) == 4
+    assert all(len(trial.values) == 2 for trial in history.trials)
+    assert {trial.label for trial in history.front} <= {r.label for r in result.leaderboard.rows}
+
+
+def test_on_few_images_trials_are_judged_in_cross_validation_without_pruning(studies, config):
+    few = {"source": "digits", "cv_folds": 2, "cv_repeats": 1, "max_images": 150}
+    model = {**MLP, "params": {**MLP["params"], "epochs": 2}}
+    result = run_tuning(config(model, tune={"n_trials": 3}, dataset=few))
+    assert len(result.histories[0].of("finished")) == 3
+
+
+def test_a_study_of_other_data_under_the_same_name_is_refused(studies, config, tmp_path):
+    run_tuning(config("sgd", tune={"n_trials": 1}))
+    other = {"source": "digits", "max_images": 300}
+    with pytest.raises(StudyError, match="is one of something else: data"):
+        run_tuning(config("sgd", tune={"n_trials": 1}, dataset=other))
+
+
+def test_a_wrong_space_is_told_before_anything_is_read(studies, config):
+    missing = {"source": "no-such-data"}
+    with pytest.raises(ConfigError, match="range 1000 to 100 is empty"):
+        run_tuning(config({"model": "svm", "space": {"C": {"low": 1000}}}, dataset=missing))
+
+
+def test_two_worker_processes_share_a_study_and_are_stopped_where_a_trial_is_pruned(
+    studies, config
+):
+    (history,) = run_tuning(config(MLP, tune={"n_trials": 5}, units_at_once=2)).histories
+    assert len(history.trials) == 5
+    assert len({tuple(trial.drawn.items()) for trial in history.trials}) == 5
+    assert history.of("pruned")
