@@ -98,7 +98,12 @@ def test_parallel_coordinates_leave_gaps_where_a_parameter_had_no_effect(history
 
 
 def test_a_slice_of_numbers_may_be_logarithmic_and_one_of_words_is_not(history):
-    assert plot_slice(history, "rate").get_xscale() == "log"
+    ax = plot_slice(history, "rate")
+    assert ax.get_xscale() == "log"
+    assert {ax.xaxis.get_major_formatter()(0.001, 0), ax.xaxis.get_minor_formatter()(2, 0)} == {
+        "0.001",
+        "",
+    }
     words = plot_slice(history, "kind")
     assert [label.get_text() for label in words.get_xticklabels()] == ["a", "b"]
 

@@ -141,6 +141,8 @@ def plot_slice(history: StudyHistory, name: str, ax: Axes | None = None) -> Axes
         places = [float(trial.drawn[name]) for trial in drawn]
         if name in history.log_scales:
             ax.set_xscale("log")
+            ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            ax.xaxis.set_minor_formatter(lambda _value, _: "")
     ax.plot(places, [trial.values[0] for trial in drawn], "o", color=BLUE, markersize=4.5)
     best = history.best
     if best is not None and best in drawn:
