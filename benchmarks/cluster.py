@@ -133,7 +133,7 @@ class Cluster:
     environ: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        database = self.stack.enter_context(running_postgres())
+        database = self.stack.enter_context(running_postgres(durable=False))
         started = [
             self._start(places.mlflow_server(self.base / "mlflow", database)),
             self._start(prefect_plan(Workspace(self.base / "prefect").open())),

@@ -37,21 +37,27 @@ def find_binaries() -> Path | None:
 
 
 @contextmanager
-def running_postgres() -> Iterator[str]:
+def running_postgres(*, durable: bool = True) -> Iterator[str]:
     """Give the URL of a new, empty database; the server and its files end with the block.
+
+    Args:
+        durable: Whether it waits for the disk, as one that is needed tomorrow does.
 
     Raises:
         FileNotFoundError: PostgreSQL is not installed.
         ServerError: It does not start.
     """
-    with kept_postgres() as (plan, url), Server(plan):
+    with kept_postgres(durable=durable) as (plan, url), Server(plan):
         wait_until_ready(url)
         yield url
 
 
 @contextmanager
-def kept_postgres() -> Iterator[tuple[ServerPlan, str]]:
+def kept_postgres(*, durable: bool = True) -> Iterator[tuple[ServerPlan, str]]:
     """Give the plan of a server and its URL, for whoever ends and starts it again.
+
+    Args:
+        durable: As of `running_postgres`.
 
     Raises:
         FileNotFoundError: PostgreSQL is not installed.
@@ -77,6 +83,7 @@ def kept_postgres() -> Iterator[tuple[ServerPlan, str]]:
             "listen_addresses": "127.0.0.1",
             "port": str(port),
             "unix_socket_directories": str(place),
+            "fsync": "on" if durable else "off",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         plan = ServerPlan(

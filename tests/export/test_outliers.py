@@ -69,7 +69,7 @@ def test_a_distance_is_mahalanobis_where_all_directions_are_kept():
     codes = np.arange(3000) % 3
     means = np.array([[0.0, 0, 0, 0], [9, 0, 0, 0], [0, 9, 0, 0]])
     values = means[codes] + rng.normal(size=(3000, 4)) * [1.0, 2.0, 0.5, 0.7]
-    distance = Distance.fit(values, codes)
+    distance = Distance.fit(values.copy(), codes)
     here = np.stack([values[codes == code].mean(axis=0) for code in range(3)])
     within = values - here[codes]
     inverse = np.linalg.inv(within.T @ within / len(values))
@@ -83,7 +83,7 @@ def test_a_distance_is_mahalanobis_where_all_directions_are_kept():
     [np.zeros((20, 6)), np.ones((20, 1)), np.eye(20)[:, :3], np.full((2, 500), 7.0)],
 )
 def test_features_that_hardly_differ_give_finite_distances(values):
-    distance = Distance.fit(values, np.arange(len(values)) % 2)
+    distance = Distance.fit(values.copy(), np.arange(len(values)) % 2)
     assert np.isfinite(distance.measure(values)).all()
     far = distance.measure(values + 1)
     assert np.isfinite(far).all()

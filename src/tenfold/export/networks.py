@@ -41,8 +41,14 @@ def network_features(estimator: Any, images: npt.NDArray[np.uint8]) -> Floats:
         images: ``(n, height * width)`` uint8.
     """
     body, _ = _parts(estimator)
-    blocks = (images[start : start + _BLOCK_ROWS] for start in range(0, len(images), _BLOCK_ROWS))
-    return np.concatenate([body(torch.tensor(block)).numpy() for block in blocks])
+    found: Floats | None = None
+    for start in range(0, len(images), _BLOCK_ROWS):
+        part = body(torch.tensor(images[start : start + _BLOCK_ROWS])).numpy()
+        if found is None:  # filled bit by bit: parts to be joined would take as much again
+            found = np.empty((len(images), part.shape[1]), dtype=part.dtype)
+        found[start : start + len(part)] = part
+    assert found is not None, "there are images"
+    return found
 
 
 def _parts(estimator: Any) -> tuple[nn.Module, nn.Linear]:

@@ -51,7 +51,7 @@ class Distance:
 
     @classmethod
     def fit(cls, features: Floats, codes: npt.NDArray[np.integer[Any]]) -> Distance:
-        """Learn from the features of training images and their class indices."""
+        """Learn from training images' features, which are changed in place, and class indices."""
         n_rows, n_features = features.shape
         classes, members = np.unique(codes, return_inverse=True)
         means = np.stack(
@@ -61,8 +61,9 @@ class Distance:
             ]
         )
         centre = np.bincount(members) @ means / n_rows
-        within = features - means.astype(features.dtype)[members]
-        del features  # as large as what is left after it
+        within = features
+        for place, mean in enumerate(means.astype(features.dtype)):
+            within[members == place] -= mean
         r = max(0, min(_DIRECTIONS, n_features - 1, n_rows - len(classes)))
         _, lengths, found = randomized_svd(within, max(r, 1), random_state=0)
         variances, directions = lengths[:r].astype(np.float64) ** 2 / n_rows, found[:r].T
