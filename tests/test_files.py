@@ -40,8 +40,12 @@ def test_a_full_disk_leaves_the_old_file_and_no_temporary_one(tmp_path):
         "import pathlib, resource, signal\n"
         "from tenfold.files import write_bytes\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"  # a write beyond it fails
-        f"write_bytes(pathlib.Path({str(path)!r}), bytes(5000))\n"
+        "before = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))\n"  # a larger write fails
+        "try:\n"
+        f"    write_bytes(pathlib.Path({str(path)!r}), bytes(5000))\n"
+        "finally:\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, before)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
