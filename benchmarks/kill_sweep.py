@@ -36,6 +36,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
+from kill_resume import Moment
 
 from tenfold.evaluation import TIME_COLUMNS
 from tenfold.machine import describe_machine
@@ -86,26 +87,6 @@ if home:
 
     pathlib.Path.replace = replace
 """
-
-
-@dataclass(frozen=True)
-class Moment:
-    """When the command is killed.
-
-    Args:
-        after_s: Seconds after its start; None: inside a write.
-        write: Number of the write, from 1.
-        way: One of `WAYS`.
-    """
-
-    after_s: float | None = None
-    write: int = 0
-    way: str = ""
-
-    def __str__(self) -> str:
-        if self.after_s is None:
-            return f"write {self.write}: {self.way}"
-        return f"after {self.after_s:.1f} s"
 
 
 @dataclass

@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tenfold.search import StudyStorage
@@ -144,3 +145,42 @@ def studies(workspace, empty_studies):
     """Return the test's workspace, its databases prepared."""
     shutil.copy(empty_studies, workspace.home)
     return workspace
+
+
+@pytest.fixture
+def hold_out(tmp_path):
+    """Return a data set in hold-out mode: 600 digits, 100 of them the official test."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pixels, labels = (digits.data * 255 / 16).round().astype(np.uint8), digits.target
+    path = tmp_path / "digits.npz"
+    np.savez(
+        path,
+        x_train=pixels[:600].reshape(-1, 8, 8),
+        y_train=labels[:600],
+        x_test=pixels[600:700].reshape(-1, 8, 8),
+        y_test=labels[600:700],
+    )
+    return {"source": str(path), "cv_below": 0}
+
+
+@pytest.fixture
+def every_epoch_is_kept(monkeypatch):
+    """Keep a checkpoint after each epoch, however short."""
+    monkeypatch.setattr("tenfold.models.torch.checkpoint._LEAST_GAP_S", 0.0)
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Return a list that grows with each step of a training."""
+    from tenfold.models.torch.learner import Learner
+
+    taken, step = [], Learner.step
+
+    def counted(*arguments):
+        taken.append(1)
+        return step(*arguments)
+
+    monkeypatch.setattr(Learner, "step", counted)
+    return taken

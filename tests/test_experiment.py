@@ -6,7 +6,6 @@ import json
 import sys
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from mlflow import MlflowClient
 
@@ -88,24 +87,6 @@ def own_source(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "majority", raising=False)
     return path
-
-
-@pytest.fixture
-def hold_out(tmp_path):
-    """Return a data set in hold-out mode: 600 digits, 100 of them the official test."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    pixels, labels = (digits.data * 255 / 16).round().astype(np.uint8), digits.target
-    path = tmp_path / "digits.npz"
-    np.savez(
-        path,
-        x_train=pixels[:600].reshape(-1, 8, 8),
-        y_train=labels[:600],
-        x_test=pixels[600:700].reshape(-1, 8, 8),
-        y_test=labels[600:700],
-    )
-    return {"source": str(path), "cv_below": 0}
 
 
 def test_an_experiment_writes_its_four_results(workspace):

@@ -11,34 +11,16 @@ from tenfold.errors import ConfigError
 from tenfold.experiment import run_experiment
 from tenfold.fitting import fit_unit, open_split, read_folder
 from tenfold.models.torch.classifier import MlpClassifier
-from tenfold.models.torch.learner import Learner
 from tenfold.runner import NullObserver
 from tenfold.workspace import Workspace
 
 EPOCHS, ENDED_AFTER = 4, 2
 
+pytestmark = pytest.mark.usefixtures("every_epoch_is_kept")
+
 
 class EndedError(Exception):
     pass
-
-
-@pytest.fixture(autouse=True)
-def every_epoch_is_kept(monkeypatch):
-    """Keep a checkpoint after each epoch, however short."""
-    monkeypatch.setattr("tenfold.models.torch.checkpoint._LEAST_GAP_S", 0.0)
-
-
-@pytest.fixture
-def steps(monkeypatch):
-    """Return a list that grows with each step of a training."""
-    taken, step = [], Learner.step
-
-    def counted(*arguments):
-        taken.append(1)
-        return step(*arguments)
-
-    monkeypatch.setattr(Learner, "step", counted)
-    return taken
 
 
 def config(**dataset):

@@ -13,7 +13,6 @@ from tenfold.evaluation import TIME_COLUMNS
 from tenfold.experiment import run_experiment
 from tenfold.fitting import fit_unit, open_split, read_folder
 from tenfold.models.spec import FitPath
-from tenfold.models.torch.learner import Learner
 from tenfold.runner import NullObserver
 from tenfold.worker import InlineCaller
 
@@ -26,28 +25,11 @@ PARAMETERS = {
 }
 HOLD_OUT, CROSS_VALIDATED = {"cv_below": 0}, {"cv_repeats": 2, "cv_folds": 2}
 
+pytestmark = pytest.mark.usefixtures("every_epoch_is_kept")
+
 
 class EndedError(Exception):
     pass
-
-
-@pytest.fixture(autouse=True)
-def every_epoch_is_kept(monkeypatch):
-    """Keep a checkpoint after each epoch, however short."""
-    monkeypatch.setattr("tenfold.models.torch.checkpoint._LEAST_GAP_S", 0.0)
-
-
-@pytest.fixture
-def steps(monkeypatch):
-    """Return a list that grows with each step of a training."""
-    taken, step = [], Learner.step
-
-    def counted(*arguments):
-        taken.append(1)
-        return step(*arguments)
-
-    monkeypatch.setattr(Learner, "step", counted)
-    return taken
 
 
 def config(**changes):

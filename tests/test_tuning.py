@@ -59,24 +59,6 @@ def fewer_pictures(request, monkeypatch):
 
 
 @pytest.fixture
-def hold_out(tmp_path):
-    """Return a data set in hold-out mode: 600 digits, 100 of them the official test."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    pixels, labels = (digits.data * 255 / 16).round().astype(np.uint8), digits.target
-    path = tmp_path / "digits.npz"
-    np.savez(
-        path,
-        x_train=pixels[:600].reshape(-1, 8, 8),
-        y_train=labels[:600],
-        x_test=pixels[600:700].reshape(-1, 8, 8),
-        y_test=labels[600:700],
-    )
-    return {"source": str(path), "cv_below": 0}
-
-
-@pytest.fixture
 def config(hold_out):
     """Return a function that makes a configuration."""
 
