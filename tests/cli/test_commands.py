@@ -118,6 +118,8 @@ def test_a_failed_trial_is_exit_code_one(tenfold, workspace, tmp_path):
         (["train", "--model", "sgd", "--skip-training", "--fresh"], "exclude each other"),
         (["train", "--model", "sgd", "--mlflow-experiment-name", "../up"], "'../up': allowed are"),
         (["train", "a.yaml", "--C", "3"], "go with --model"),
+        (["train", "--model", "sgd", "--cluster", "tcp://far:8786"], "allow it with --insec"),
+        (["compare", "--models", "sgd", "--cluster", "far"], "scheduler's address is needed"),
         (["train", str(ROOT / "experiments" / "quickstart.yaml")], "use: tenfold compare"),
         (["ui"], "run `tenfold compare` first"),
         (["predict", "x.png", "--model", "none"], "there is no bundle none; give its folder"),

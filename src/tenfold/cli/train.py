@@ -13,9 +13,11 @@ import typer
 
 from tenfold.cli.model_options import read_model_options
 from tenfold.cli.running import (
+    Cluster,
     Dataset,
     Executor,
     Fresh,
+    InsecureCluster,
     Json,
     Sets,
     TimeLimit,
@@ -34,6 +36,8 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the fit.")] = None,
     sets: Sets = None,
     executor: Executor = "auto",
+    cluster: Cluster = None,
+    insecure_cluster: InsecureCluster = False,
     time_limit_s: TimeLimit = None,
     fresh: Fresh = False,
     json: Json = False,
@@ -94,6 +98,8 @@ def train(
             fresh=fresh,
             json=json,
             remembered_only=skip_training,
+            cluster=cluster,
+            insecure_cluster=insecure_cluster,
         )
         if model_dir is not None:
             _write_bundle(made.name, model_dir, json=json)

@@ -23,6 +23,7 @@ from tenfold.models.torch.checkpoint import (
 )
 from tenfold.models.torch.device import numerics, resting
 from tenfold.models.torch.distributed import Alone, Team
+from tenfold.models.torch.heap import freed_memory_kept
 from tenfold.models.torch.networks import build_network, fit_components
 from tenfold.models.torch.rows import Rows
 from tenfold.models.torch.trainer import OnEpoch, OnSnapshot, train
@@ -117,7 +118,7 @@ class TrainingPlan:
         """
         team = team or Alone()
         outside = resting(rows.images.device, threads=torch.get_num_threads())
-        with self._numerics(rows):
+        with freed_memory_kept(), self._numerics(rows):
             network = self._network(rows)
             store = self._store(network, [rows] if validation is None else [rows, validation], team)
             seed = _AUGMENT_SEEDS + self.seed
