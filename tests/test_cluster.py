@@ -27,10 +27,12 @@ from tenfold.errors import (
 )
 from tenfold.fitting import prepare
 from tenfold.records import FitUnit, Numerics, Trial
-from tenfold.runner import NullObserver
+from tenfold.runner import NullObserver, UnitRunner
 from tenfold.search import expand_grid
 from tenfold.servers import Server
+from tenfold.tracking import NullTracker
 from tenfold.workbench import open_workbench
+from tenfold.workspace import Workspace
 
 GATED = """
 import os, pathlib, threading
@@ -256,6 +258,47 @@ def test_leaving_early_ends_what_runs(scheduler, start, uri, unit, payload):
     run.close()
     assert errors == ["the run was stopped while this trial was running"]
     wait_for_the_end_of(pids[0])
+
+
+def test_leaving_early_is_heard_by_a_unit_that_another_process_runs(scheduler, start, uri, unit):
+    start("one")
+    workspace = Workspace(load_settings().home).open()
+    waiting, errors = threading.Event(), []
+
+    class Watcher(NullObserver):
+        def said(self, _text):
+            waiting.set()
+
+    runner = UnitRunner(
+        workspace=workspace,
+        tracker=NullTracker(),
+        parent="",
+        payload={},
+        validation_metrics=lambda predictions: {},
+        observer=Watcher(),
+    )
+
+    def call(unit, caller):
+        if unit.keys == ("first",):
+            assert waiting.wait(60)
+            return ()
+        try:
+            return runner(unit, caller)
+        except TrialStoppedError as error:
+            errors.append(str(error))
+            return ()
+
+    first = FitUnit(unit.trials, ("first",), unit.numerics)
+    with ExitStack() as stack:
+        stack.enter_context(workspace.locked(*unit.keys))
+        patience = threading.Timer(20, stack.close)  # who does not hear it goes on then
+        patience.start()
+        run = ClusterExecutor(scheduler, uri).run([unit, first], call)
+        next(run)
+        run.close()
+        assert workspace.is_held(unit.keys[0])
+        patience.cancel()
+    assert errors == ["the run was stopped before this trial started"]
 
 
 def test_a_killed_experiment_leaves_no_fit_on_its_workers(scheduler, start, uri, unit, payload):

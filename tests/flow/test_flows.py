@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from tenfold.config import ExperimentConfig, parse_config
 from tenfold.errors import (
     ConfigError,
+    ServerError,
     TrackingError,
     TrialError,
     UnreachableServerError,
@@ -26,9 +28,10 @@ from tenfold.errors import (
 from tenfold.evaluation import TIME_COLUMNS
 from tenfold.executor import LocalExecutor
 from tenfold.experiment import run_experiment
-from tenfold.flow import PrefectExecutor, connected, run_in_flow
+from tenfold.flow import PrefectClusterExecutor, PrefectExecutor, connected, run_in_flow
 from tenfold.records import FitUnit, Numerics, Trial, TrialResult
-from tenfold.servers import find_prefect
+from tenfold.searching import NullStudyObserver
+from tenfold.servers import Server, find_prefect
 from tenfold.tuning import run_tuning
 from tenfold.workspace import Workspace
 
@@ -320,6 +323,172 @@ def test_what_an_experiment_raises_is_raised_and_fails_the_run(api):
     with connected(api), pytest.raises(UsageError, match="not like this"):
         run_in_flow("train", work, parse_config({"models": ["sgd"]}))
     assert latest(api, "train")["state_type"] == "FAILED"
+
+
+class Relay:
+    """Hands on what goes to a server and what comes back, until it is cut."""
+
+    def __init__(self, api):
+        host, _, port = api.removeprefix("http://").removesuffix("/api").partition(":")
+        self._server = (host, int(port))
+        self._ends = [socket.create_server(("127.0.0.1", 0))]
+        self.api = f"http://127.0.0.1:{self._ends[0].getsockname()[1]}/api"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self):
+        """Go away, as a server does that is killed."""
+        for end in self._ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                near, _ = self._ends[0].accept()
+                far = socket.create_connection(self._server)
+                self._ends += (near, far)
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=self._hand_on, args=ends, daemon=True).start()
+
+    def _hand_on(self, one, other):
+        with suppress(OSError):
+            while data := one.recv(1 << 16):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def relay(api, monkeypatch):
+    """Return a way to the server that can be cut; nobody waits for it to come back then."""
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    monkeypatch.setattr("httpcore._sync.connection.RETRIES_BACKOFF_FACTOR", 0)
+    relay = Relay(api)
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        yield relay
+    relay.cut()
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Draw nothing: it takes longer than all the rest of a small experiment."""
+    monkeypatch.setattr("tenfold.reporting.draw_figures", lambda content: ())
+    monkeypatch.setattr("tenfold.reporting.draw_row", lambda row, content, test: ())
+
+
+class Told(NullStudyObserver):
+    def __init__(self):
+        self.lines = []
+
+    def said(self, text):
+        self.lines.append(text)
+
+
+def test_a_server_that_goes_away_costs_no_result(relay, workspace, no_pictures):
+    def work(*arguments, **options):
+        relay.cut()
+        return run_experiment(*arguments, **options)
+
+    raw = {"name": "lonely", "models": ["sgd"], "dataset": SMALL, "threads": 1, "tracking": "none"}
+    told = Told()
+    with connected(relay.api):
+        found = run_in_flow("compare", work, parse_config(raw), observer=told)
+    assert [row.status for row in found.leaderboard.rows] == ["finished"]
+    (warning,) = (line for line in told.lines if line.startswith("warning: "))
+    assert warning.startswith(f"warning: the Prefect server at {relay.api} could not be told")
+    assert "\n" not in warning
+
+
+def test_a_command_goes_on_without_the_server_that_went_away(relay, workspace):
+    options = ("--models", "sgd", "--set", "name=left-alone", *SETS)
+    run = start("compare", *options, PREFECT_API_URL=relay.api, PREFECT_CLIENT_MAX_RETRIES="0")
+    read_until(run.stderr, "Prefect shows this run at")
+    relay.cut()
+    *others, warning = run.stderr.read().splitlines()
+    assert run.wait() == 0, others
+    assert "winner: SGD" in run.stdout.read()
+    assert warning.startswith(f"warning: the Prefect server at {relay.api} could not be told")
+    assert others == [
+        "reading digits",
+        "1 to fit",
+        "SGD: fitting",
+        next(line for line in others if line.startswith("[1/1] SGD: done in")),
+        "opening the sealed test and writing the report",
+    ]
+
+
+def test_what_cannot_be_shown_costs_no_result(api, workspace, no_pictures, monkeypatch):
+    def refuse(result):
+        raise ValueError("no artifact of that name")
+
+    monkeypatch.setattr("tenfold.flow.flows.publish", refuse)
+    raw = {"name": "unseen", "models": ["sgd"], "dataset": SMALL, "threads": 1, "tracking": "none"}
+    told = Told()
+    with connected(api):
+        run_in_flow("compare", run_experiment, parse_config(raw), observer=told)
+    assert "(no artifact of that name); its results are whole" in told.lines[-1]
+    assert latest(api, "compare")["state_type"] == "COMPLETED"
+
+
+def test_a_server_that_goes_away_before_the_flow_is_told_in_a_line(relay):
+    with connected(relay.api):
+        relay.cut()
+        with pytest.raises(ServerError, match=f"server at {relay.api} no longer answers") as caught:
+            run_in_flow("train", run_experiment, parse_config({"models": ["sgd"]}))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_task_that_cannot_reach_the_server_is_told_in_a_line(relay):
+    from prefect.client.orchestration import get_client
+
+    def fit(unit, caller):
+        with get_client(sync_client=True) as client:
+            return client.hello()
+
+    def work(config, executor, **options):
+        relay.cut()
+        list(executor.run([unit("one")], fit))
+
+    with connected(relay.api), pytest.raises(ServerError, match="no longer answers") as caught:
+        run_in_flow("train", work, parse_config({"models": ["sgd"], "units_at_once": 0}))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_task_on_a_cluster_that_cannot_reach_the_server_is_told_in_a_line(
+    relay, places, tmp_path
+):
+    payload = {"numerics": {}, "dataset": {}, "trials": [], "keys": []}
+
+    def work(config, executor, **options):
+        relay.cut()
+        call = "tenfold.fitting:fit_unit"
+        list(
+            executor.run(
+                [unit("one")], lambda _, caller: caller.call(call, payload, on_event=ignore)
+            )
+        )
+
+    with Server(places.scheduler(tmp_path)) as scheduler:
+        address = places.address_of(scheduler, tmp_path)
+        home = str(tmp_path / "prefect")
+        with Server(places.worker(address, tmp_path / "one", PREFECT_HOME=home)):
+            executor = PrefectClusterExecutor(address, "http://127.0.0.1:1")
+            told = pytest.raises(ServerError, match=f"{relay.api} no longer answers")
+            with connected(relay.api), told as caught:
+                run_in_flow("train", work, parse_config({"models": ["sgd"]}), executor=executor)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [TrialError("not one trial finished"), KeyboardInterrupt()])
+def test_what_an_experiment_raises_is_raised_also_where_the_server_went_away(relay, error):
+    def work(config, executor, **options):
+        relay.cut()
+        raise error
+
+    with connected(relay.api), pytest.raises(type(error)) as caught:
+        run_in_flow("train", work, parse_config({"models": ["sgd"]}))
+    assert caught.value is error
 
 
 def test_auto_uses_the_server_that_is_up_and_says_nothing_but_ours(api, home):

@@ -80,10 +80,12 @@ def find_api() -> str | None:
 
 def keep_prefect_quiet() -> None:
     """Let Prefect's logs go to its page alone; ours stand on stderr."""
-    for name in ("prefect", "EventsWorker", "APILogWorker"):
+    require("prefect.main")  # sets its loggers up, whoever imports it first
+    for name in ("prefect", "prefect._internal", "EventsWorker", "APILogWorker"):
         logger = logging.getLogger(name)
         logger.propagate = False
-        logger.addHandler(logging.NullHandler())
+        logger.handlers = [logging.NullHandler()]
+    logging.raiseExceptions = False  # else it prints what it could not send
 
 
 def _can_use(api: str | None, say: Callable[[str], None]) -> bool:

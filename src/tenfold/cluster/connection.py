@@ -58,6 +58,8 @@ def translated(error: BaseException, client: Any) -> TenfoldError:
         client: The client that it was submitted with.
     """
     distributed = require("distributed")
+    if isinstance(error, TenfoldError):
+        return error
     if isinstance(error, distributed.KilledWorker):
         return WorkerKilledError(
             "its Dask worker died, and so did each that took its place (the system may have run "

@@ -117,6 +117,15 @@ class Desk:
                 return _checked(answer)
             refusals[answer["worker"]] = answer["refused"]
 
+    def check_open(self) -> None:
+        """Do nothing until this desk is closed.
+
+        Raises:
+            TrialStoppedError: It is.
+        """
+        if self._closed:
+            raise TrialStoppedError("the run was stopped before this trial started")
+
     def close(self) -> None:
         """End every call under way with `TrialStoppedError`."""
         self._closed = True
@@ -125,8 +134,7 @@ class Desk:
 
     def _willing(self, refusals: Mapping[str, str]) -> list[str]:
         """Return the workers that have not refused; none where each may be asked."""
-        if self._closed:
-            raise TrialStoppedError("the run was stopped before this trial started")
+        self.check_open()
         present = self._present()
         refused = [worker for worker in present if worker in refusals]
         if refused and len(refused) == len(present):

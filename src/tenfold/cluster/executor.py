@@ -107,6 +107,7 @@ class ClusterCaller:
             ClusterError: The scheduler went away.
         """
         if function == _PREPARE:
+            self._desk.check_open()  # a unit that waits for another process comes by here alone
             self._until = None if timeout_s is None else time.monotonic() + timeout_s
             return {}
         asked = {

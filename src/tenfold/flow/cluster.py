@@ -13,6 +13,7 @@ from typing import Any
 from tenfold._optional import require
 from tenfold.cluster import ClusterExecutor, Pending
 from tenfold.executor import Fit
+from tenfold.flow.connection import is_loss, went_away
 from tenfold.records import FitUnit, TrialResult
 from tenfold.remote import work
 
@@ -72,9 +73,15 @@ class _Task:
     """A submitted task as `ClusterExecutor` sees it."""
 
     future: Any
+    api: str
 
     def result(self) -> str:
-        state = self.future.wrapped_future.result()
+        try:
+            state = self.future.wrapped_future.result()
+        except Exception as error:
+            if is_loss(error):
+                raise went_away(error, self.api) from error
+            raise
         answer = state.data
         return str(getattr(answer, "result", answer))
 
@@ -87,13 +94,15 @@ def _submit(
 ) -> Pending:
     from prefect import task
     from prefect.cache_policies import NO_CACHE
+    from prefect.settings import PREFECT_API_URL
 
     fit = task(name="fit", task_run_name="{name}", persist_result=False, cache_policy=NO_CACHE)(
         fit_remotely
     )
     where = {"workers": list(workers), "allow_other_workers": False} if workers else {}
     with lock, _outlined(), require("dask").annotate(**where):
-        return _Task(runner.submit(fit, {"name": name, "request": request}))
+        future = runner.submit(fit, {"name": name, "request": request})
+        return _Task(future, str(PREFECT_API_URL.value()))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args
 
 from pydantic import Field
 from pydantic.fields import FieldInfo
@@ -13,6 +13,7 @@ from pydantic_core import to_jsonable_python
 from tenfold.config import ExperimentConfig, load_settings
 from tenfold.executor import Executor
 from tenfold.flow.artifacts import Reported, publish
+from tenfold.flow.connection import first_line, is_loss, went_away
 from tenfold.flow.executor import PrefectExecutor
 from tenfold.flow.observer import PrefectObserver
 from tenfold.searching import NullStudyObserver
@@ -48,20 +49,50 @@ def run_in_flow(
         observer: Is told what happens, as `work` takes it.
         options: Further arguments of `work`.
 
+    Returns:
+        What `work` returned, also where the server went away meanwhile: the observer is told.
+
     Raises:
         TenfoldError: What `work` raises.
+        ServerError: The server went away before there was a result.
     """
+    from prefect.settings import PREFECT_API_URL
+
     observer = observer or NullStudyObserver()
     results: list[Result] = []
+    raised: list[BaseException] = []
+    lost: list[Exception] = []
 
     def body(**fields: Any) -> Any:  # noqa: ARG001  # they are for those who look at the run
         observer.said(f"Prefect shows this run at {_address()}")
-        results.append(run_here(work, config, executor, observer=observer, **options))
+        try:
+            results.append(run_here(work, config, executor, observer=observer, **options))
+        except BaseException as error:
+            raised.append(error)
+            raise
+        try:
+            publish(results[0])
+        # Whatever it is, the result is worth more than what Prefect shows of it.
+        except Exception as error:
+            lost.append(error)
         return state_of(results[0])
 
-    state = make_flow(name, body)(**config.model_dump(mode="json"), return_state=True)
+    try:
+        state = make_flow(name, body)(**config.model_dump(mode="json"), return_state=True)
+        if not results:
+            state.result()  # raises what the work raised
+    except Exception as error:
+        if not is_loss(error):
+            raise
+        lost.append(error)
+    api = PREFECT_API_URL.value()
     if not results:
-        state.result()  # raises what the work raised
+        _raise_end(raised, lost, api)
+    if lost:
+        observer.said(
+            f"warning: the Prefect server at {api} could not be told how this run ended "
+            f"({first_line(lost[0])}); its results are whole"
+        )
     return results[0]
 
 
@@ -73,17 +104,15 @@ def run_here(
     observer: Any = None,
     **options: Any,
 ) -> Result:
-    """Do the work of a flow inside the flow run that is under way, then make its artifacts."""
+    """Do the work of a flow inside the flow run that is under way."""
     settings = load_settings()
-    result = work(
+    return work(
         config,
         executor or PrefectExecutor(local_executor(resolve_config(config, settings))),
         settings=settings,
         observer=PrefectObserver(observer or NullStudyObserver()),
         **options,
     )
-    publish(result)
-    return result
 
 
 def state_of(result: Reported) -> Any:
@@ -170,3 +199,11 @@ def _address() -> str:
     assert context is not None, "a flow runs in its context"
     assert context.flow_run is not None, "a flow runs in its context"
     return url_for(context.flow_run) or "its page"
+
+
+def _raise_end(raised: Sequence[BaseException], lost: Sequence[Exception], api: str) -> NoReturn:
+    """Raise what a run without a result ended with: its work's error, unless that is the loss."""
+    for error in raised:
+        if not is_loss(error):
+            raise error
+    raise went_away(lost[0], api) from lost[0]
