@@ -6,8 +6,6 @@ from tenfold.search import Watch, owner_name
 
 
 class FakeStudy:
-    is_shared = True
-
     def __init__(self):
         self.beats, self.looked = {}, 0
 
@@ -63,8 +61,10 @@ def test_while_it_watches_it_beats(workspace, study):
     assert study.beats["mine"] >= 1
 
 
-def test_on_one_machine_nobody_needs_to_beat(workspace, study):
-    study.is_shared = False
-    with Watch(study, workspace).watching():
-        pass
-    assert study.beats == {}
+def test_a_process_of_this_workspace_under_another_name_is_gone_after_a_while(workspace, study):
+    before_the_move = owner_name(workspace, "experiment-1").replace(":", "-before:", 1)
+    watch = Watch(study, workspace)
+    assert watch.is_alive(before_the_move)
+    for _ in range(7):
+        watch.look()
+    assert not watch.is_alive(before_the_move)

@@ -2,12 +2,14 @@
 
 import socket
 
+import filelock
 import optuna
 import pytest
 import sqlalchemy
 
 from tenfold.errors import StorageError, StudyError
 from tenfold.search import StudyStorage
+from tenfold.workspace import Workspace
 
 
 def test_by_default_studies_lie_in_the_workspace(studies):
@@ -16,15 +18,32 @@ def test_by_default_studies_lie_in_the_workspace(studies):
     assert not storage.is_shared
 
 
-@pytest.mark.parametrize("url", ["mysql://host/name", "sqlite://", "studies.db", "journal"])
+@pytest.mark.parametrize(
+    "url", ["mysql://host/name", "sqlite://", "sqlite:///:memory:", "studies.db", "journal"]
+)
 def test_another_kind_of_address_is_refused_in_one_line(studies, url):
     with pytest.raises(StudyError, match=r"allowed: sqlite:///FILE or postgresql://"):
         StudyStorage(url, studies)
 
 
-def test_a_file_that_cannot_be_made_is_told_in_one_line(studies):
-    with pytest.raises(StudyError, match=r"no-folder/s.db cannot be opened: unable to open"):
+def test_a_file_in_no_folder_is_told_in_one_line_and_nothing_is_made(studies):
+    with pytest.raises(StudyError, match=r"there is no folder .*no-folder; make it, or give"):
         StudyStorage(f"sqlite:///{studies.home}/no-folder/s.db", studies)
+    assert not (studies.home / "no-folder").exists()
+
+
+def test_a_file_that_is_no_database_is_told_in_one_line(studies):
+    (studies.home / "s.db").write_text("something else, and quite a lot of it " * 99)
+    with pytest.raises(StudyError, match=r"s.db cannot be opened: file is not a database"):
+        StudyStorage(f"sqlite:///{studies.home}/s.db", studies)
+
+
+def test_workspaces_that_use_one_file_keep_out_of_each_others_way(studies, tmp_path):
+    here = StudyStorage(None, studies)
+    there = StudyStorage(here.shown, Workspace(tmp_path / "another").open())
+    for storage in (here, there):
+        with storage.locked("any"), pytest.raises(filelock.Timeout):
+            filelock.FileLock(f"{studies.home}/studies.db.lock").acquire(timeout=0)
 
 
 def test_a_server_that_is_not_there_is_told_in_one_line_without_the_password(studies):

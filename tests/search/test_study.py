@@ -115,10 +115,11 @@ def test_no_parameter_set_is_tried_twice_and_a_finite_space_ends(begin):
 
 def test_what_breaks_a_rule_over_several_parameters_fails_and_the_study_goes_on(begin):
     space = {"width": [128, 130], "heads": [4], "learning_rate": None, "batch_size": None}
-    study = begin(plan_of("vit", n_trials=2, space={**space, "depth": None}))
+    study = begin(plan_of("vit", n_trials=9, space={**space, "depth": None}))
     history = run(study)
     assert [trial.state for trial in history.trials] == ["finished", "failed"]
     assert "130 is no multiple of heads 4" in history.trials[1].reason
+    assert study.is_exhausted
 
 
 def test_how_trials_end_is_kept(begin):
@@ -217,6 +218,17 @@ def test_what_another_living_process_runs_is_left_to_it(begin):
     assert [trial.state for trial in study.history().trials] == ["finished"]
 
 
+def test_a_process_whose_trial_was_taken_for_lost_ends_it_and_changes_nothing(begin):
+    asleep = begin(plan_of("mlp", steps=9), lock="asleep")
+    asked = asleep.ask()
+    study = begin(plan_of("mlp", steps=9))
+    study.release_stale(dead, nothing_finished)
+    assert asleep.is_hopeless(asked, 1, 0.9, is_last=False)
+    asleep.prune(asked, "pruned at epoch 1")
+    assert study.history().trials == ()
+    assert study.ask().params == asked.params
+
+
 def test_stale_trials_are_queued_once_however_often_one_looks(begin):
     begin(lock="gone").ask()
     study = begin()
@@ -269,6 +281,12 @@ def test_a_study_of_something_else_is_refused_in_one_line(begin, change, told):
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith("give another --study-name, or the same settings as then")
+
+
+def test_a_process_killed_as_it_made_the_study_costs_nothing(begin, storage):
+    made = optuna.create_study(study_name="tune-svm", storage=storage.backend, direction="maximize")
+    made.set_user_attr("tenfold", plan_of().identity)
+    assert begin().ask().params == canonical_params("svm", {})
 
 
 def test_a_study_that_another_program_made_is_refused(begin, storage):

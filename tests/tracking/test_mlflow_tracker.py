@@ -107,6 +107,16 @@ def test_runs_whose_process_is_gone_are_closed_and_others_are_left(tracker, clie
     assert client.get_run(alive).info.status == "KILLED"
 
 
+@pytest.mark.parametrize("name", ["another-machine:{home}", "{machine}:/before-it-was-moved"])
+def test_runs_of_this_workspace_under_an_earlier_name_are_closed(tracker, client, workspace, name):
+    machine = workspace.identity.partition(":")[0]
+    left = begin(tracker, "gone")
+    earlier = name.format(home=workspace.home, machine=machine)
+    client.set_tag(left, "tenfold.workspace", earlier)
+    MlflowTracker(workspace, "mine")
+    assert client.get_run(left).info.status == "KILLED"
+
+
 def test_what_a_worker_kept_with_the_run_is_not_kept_again(tracker, folder):
     run_id = tracker.start(TRIAL, "key-1", parent=begin(tracker))
     tracker.attach(run_id, [folder / "trial.json"])

@@ -48,7 +48,8 @@ def tune(
         ),
     ] = None,
     timeout_s: Annotated[
-        float | None, typer.Option(min=1, help="Seconds after which no further trial starts.")
+        float | None,
+        typer.Option(min=1, help="Seconds after which no further trial of a study starts."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of fits and search.")] = None,
     sets: Sets = None,

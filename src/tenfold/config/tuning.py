@@ -114,7 +114,7 @@ class TuneConfig(FrozenModel):
         json_schema_extra={"local_only": "storage"},
     )
     timeout_s: float | None = Field(
-        default=None, gt=0, description="Seconds after which no further trial starts."
+        default=None, gt=0, description="Seconds after which no further trial of a study starts."
     )
     cv: int = Field(
         default=3, ge=2, le=20, description="Folds of a grid search's cross-validation."

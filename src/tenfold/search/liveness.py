@@ -26,9 +26,9 @@ def owner_name(workspace: Workspace, lock: str) -> str:
 class Watch:
     """Watches the other processes of a study.
 
-    One of this workspace lives while it holds its lock. One of another machine writes a count into
-    the study every ten seconds; it is gone when the count stood still for a minute. No clocks are
-    compared.
+    One of this workspace lives while it holds its lock. One of another, perhaps on another machine,
+    writes a count into the study every ten seconds; it is gone when the count stood still for a
+    minute. No clocks are compared.
 
     Args:
         study: The study.
@@ -52,10 +52,7 @@ class Watch:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Beat and look for as long as the block lasts, where other machines may take part."""
-        if not self._study.is_shared:
-            yield
-            return
+        """Beat and look for as long as the block lasts."""
         thread = threading.Thread(target=self._watch, daemon=True)
         thread.start()
         try:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tenfold._optional import require
@@ -26,7 +27,7 @@ class StudyStorage:
 
     Args:
         url: ``sqlite:///FILE`` or ``postgresql://…``; None: ``studies.db`` in the workspace.
-        workspace: Holds the locks, which on one machine keep processes apart.
+        workspace: Where that lies.
         patience_s: Seconds for which a server that has gone away is waited for.
 
     Attributes:
@@ -42,7 +43,7 @@ class StudyStorage:
     def __init__(self, url: str | None, workspace: Workspace, *, patience_s: float = 120) -> None:
         optuna = require("optuna")
         self._alchemy: Any = require("sqlalchemy")
-        self._workspace, self._patience_s = workspace, patience_s
+        self._patience_s = patience_s
         self._url = self._parsed(url or f"sqlite:///{workspace.home / 'studies.db'}")
         self.shown = self._url.render_as_string(hide_password=True)
         self.is_shared: bool = self._url.get_backend_name() == "postgresql"
@@ -76,8 +77,16 @@ class StudyStorage:
             StorageError: The lock files cannot be written.
         """
         if not self.is_shared:
-            lock = name if name == "init" else f"study-{_number(f'{self.shown} {name}'):x}"
-            with self._workspace.locked(lock):
+            # Beside the file, where processes of every workspace meet; it is held for moments.
+            file = Path(f"{self._url.database}.lock").resolve()
+            try:
+                lock = require("filelock").FileLock(file, is_singleton=False).acquire()
+            except OSError as error:
+                raise StorageError(
+                    f"cannot lock {file}: {error.strerror or error}; make its folder writable, or "
+                    "give another --storage"
+                ) from error
+            with lock:
                 yield
             return
         # The server frees it when the connection ends, however this process does.
@@ -118,9 +127,15 @@ class StudyStorage:
         if kind in ("postgresql", "postgres"):
             require("psycopg")
             return parsed.set(drivername="postgresql+psycopg")
-        if kind != "sqlite" or not parsed.database:
+        if kind != "sqlite" or parsed.database in (None, "", ":memory:"):
             shown = parsed.render_as_string(hide_password=True)
             raise StudyError(f"studies cannot be kept in {shown!r}; allowed: {_FORMS}")
+        folder = Path(parsed.database).parent
+        if not folder.is_dir():
+            raise StudyError(
+                f"studies cannot be kept in {parsed.database!r}: there is no folder {folder}; make "
+                "it, or give another --storage"
+            )
         return parsed
 
     def _arguments(self) -> dict[str, Any]:

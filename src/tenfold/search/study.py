@@ -56,17 +56,14 @@ class Study:
         there = sum(keeping.counts(found) for found in storage.insist(self._trials))
         self.n_trials = plan.tune.n_trials if more is None else there + more
 
-    @property
-    def is_shared(self) -> bool:
-        """Whether processes of other machines may take part."""
-        return self._storage.is_shared
-
     def ask(self) -> Asked | None:
         """Return the next trial; None when enough are done or under way, or all were tried."""
         return self._alone(self._ask)
 
     def is_hopeless(self, asked: Asked, step: int, value: float, *, is_last: bool) -> bool:
         """Note what a trial reports at a step; say whether it should end there.
+
+        It should, too, where another process has taken it for lost and queued it again.
 
         Args:
             asked: The trial.
@@ -76,8 +73,11 @@ class Study:
         """
         if len(self.plan.tune.objectives) > 1:
             return False
-        self._storage.insist(lambda: asked.trial.report(value, step))
-        return not is_last and bool(self._storage.insist(asked.trial.should_prune))
+        try:
+            self._storage.insist(lambda: asked.trial.report(value, step))
+            return not is_last and bool(self._storage.insist(asked.trial.should_prune))
+        except require("optuna").exceptions.UpdateFinishedTrialError:
+            return True
 
     def finish(self, asked: Asked, scores: Mapping[str, float]) -> None:
         """Note what a finished trial is judged by: accuracy, log_loss and latency."""
@@ -125,6 +125,12 @@ class Study:
             return others
 
         return self._alone(released)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all trials are done or under way, or every parameter set was tried."""
+        there = sum(keeping.counts(found) for found in self._storage.insist(self._trials))
+        return self.is_exhausted or there >= self.n_trials
 
     def beat(self, beats: int) -> None:
         """Show that this process lives, to those that cannot see its locks."""
@@ -194,20 +200,21 @@ class Study:
             pruner=make_pruner(plan.tune, steps=plan.steps),
             load_if_exists=True,
         )
-        begun = study.user_attrs.get(_IDENTITY)
+        begun, is_empty = study.user_attrs.get(_IDENTITY), not study.get_trials(deepcopy=False)
         if begun is not None:
             _check_same(plan, begun, self._storage.shown)
-        elif study.get_trials(deepcopy=False):
+        elif is_empty:
+            study.set_user_attr(_IDENTITY, plan.identity)
+        else:
             raise StudyError(
                 f"study {plan.name!r} in {self._storage.shown} was not made by tenfold; "
                 "give another --study-name"
             )
-        else:
-            if ":" not in plan.model:  # what an own estimator's defaults are, nobody knows here
-                start = start_of(plan.space, plan.base)
-                kept = {keeping.START: True, keeping.INSTEAD: dict(start.instead)}
-                study.enqueue_trial(dict(start.drawn), user_attrs=kept)
-            study.set_user_attr(_IDENTITY, plan.identity)
+        # What an own estimator's defaults are, nobody knows here.
+        if is_empty and ":" not in plan.model:
+            start = start_of(plan.space, plan.base)
+            kept = {keeping.START: True, keeping.INSTEAD: dict(start.instead)}
+            study.enqueue_trial(dict(start.drawn), user_attrs=kept)
         return study
 
     def _ask(self) -> Asked | None:
@@ -233,33 +240,43 @@ class Study:
         trial = self._study.ask()
         trial.set_user_attr(keeping.OWNER, self.owner)
         drawn = draw(plan.space, plan.base, trial) | trial.user_attrs.get(keeping.INSTEAD, {})
-        try:
-            params = canonical_params(plan.model, {**plan.base, **drawn})
-        except ConfigError as error:
-            self._tell(trial.number, "FAIL", {keeping.REASON: error.problems[0]})
-            return None
+        params, broken = self._checked(drawn)
         recipe = keeping.recipe_of(params)
         for found in trials:
             if keeping.counts(found) and found.user_attrs.get(keeping.RECIPE) == recipe:
                 reason = f"drew the parameters of trial {found.number}"
                 self._tell(trial.number, "FAIL", {keeping.UNCOUNTED: reason})
                 return None
-        trial.set_user_attr(keeping.PARAMS, params)
         trial.set_user_attr(keeping.RECIPE, recipe)
+        if broken is not None:
+            self._tell(trial.number, "FAIL", {keeping.REASON: broken})
+            return None
+        trial.set_user_attr(keeping.PARAMS, params)
         self._running.add(trial.number)
         return Asked(trial.number, params, drawn, trial)
 
+    def _checked(self, drawn: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+        """Return the whole parameters of what was drawn, and which rule they break."""
+        given = {**self.plan.base, **drawn}
+        try:
+            return canonical_params(self.plan.model, given), None
+        except ConfigError as error:
+            return given, error.problems[0]
+
     def _queue_untried(self, trials: Sequence[Any]) -> None:
-        """Queue a parameter set that nobody tried, where the space is small enough to list."""
+        """Queue a parameter set that nobody tried, where the space is small enough to list.
+
+        Those that break a rule are left out.
+        """
         plan, size = self.plan, size_of(self.plan.space)
         if size is None or size > _MOST_COMBINATIONS:
             return
         tried = {f.user_attrs.get(keeping.RECIPE) for f in trials if keeping.counts(f)}
-        untried = [
-            drawn
-            for drawn in combinations(plan.space, plan.base)
-            if keeping.recipe_of(canonical_params(plan.model, {**plan.base, **drawn})) not in tried
-        ]
+        untried = []
+        for drawn in combinations(plan.space, plan.base):
+            params, broken = self._checked(drawn)
+            if broken is None and keeping.recipe_of(params) not in tried:
+                untried.append(drawn)
         self.is_exhausted = not untried
         if untried:
             chosen = random.Random(plan.seed + len(trials)).choice(untried)  # noqa: S311 no secret

@@ -259,7 +259,7 @@ class MlflowTracker:
         In this workspace, the lock is free then; elsewhere, its experiment was silent for long.
         """
         tags = run.data.tags
-        if tags[WORKSPACE_TAG] == self._workspace.identity:
+        if self._is_here(tags[WORKSPACE_TAG]):
             return not self._workspace.is_held(tags[LOCK_TAG])
         parent = running.get(tags.get(_PARENT_TAG, run.info.run_id))
         beat = parent.data.tags.get(BEAT_TAG) if parent is not None else None
@@ -268,6 +268,18 @@ class MlflowTracker:
         last = max(run.info.start_time / 1000, float(beat or 0))
         silent_s: float = self._clock() - last
         return silent_s > SILENT_S
+
+    def _is_here(self, identity: str) -> bool:
+        """Say whether a run is of this workspace, perhaps under the name that it had before.
+
+        The folder may have been moved, or a new container given its machine another name.
+        """
+        mine = self._workspace.identity
+        if identity == mine or self.uri != self._workspace.tracking_uri:
+            return identity == mine
+        machine, _, home = identity.partition(":")
+        moved = machine == mine.partition(":")[0] and not Path(home).exists()
+        return moved or home == str(self._workspace.home)
 
     def _search(self, condition: str) -> Iterator[Any]:
         with translated(self.uri):
