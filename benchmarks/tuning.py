@@ -141,13 +141,15 @@ def searched(
     arguments: argparse.Namespace, seed: int, pruner: str, *, refit: str = "winner"
 ) -> TuningResult:
     """Run one study of the classic search; trials that another has too are not fitted again."""
-    name = f"{pruner}-{arguments.epochs}-{arguments.trials}-{seed}-{refit}"
     raw = load_config(EXPERIMENTS / "bn_cnn-search.yaml").model_dump(mode="json")
-    raw |= {"name": name, "seed": seed, "refit": refit}
     raw["models"][0]["params"]["epochs"] = arguments.epochs
     raw["tune"] |= {"n_trials": arguments.trials, "pruner": pruner}
     if arguments.reduction_factor:
         raw["tune"]["reduction_factor"] = arguments.reduction_factor
+    # A kept home has the studies of other calls: whatever decides what is pruned is in the name.
+    how = pruner if pruner == "none" else f"{pruner}-{raw['tune']['reduction_factor']}"
+    name = f"{how}-{arguments.epochs}-{arguments.trials}-{seed}-{refit}"
+    raw |= {"name": name, "seed": seed, "refit": refit}
     if arguments.miniature:
         raw |= MINIATURE
     return run_tuning(parse_config(raw), observer=Lines())
