@@ -54,15 +54,15 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     },
     "fashion-cnn": {"epochs": 8, "width": 48, "flip": True, "shift_px": 1},
     "fashion-deep_cnn": {
-        "epochs": 26,
+        "epochs": 30,
         "optimizer": "muon",
         "momentum": 0.95,
         "dropout": 0.2,
         "flip": True,
-        "erase": 0.25,
+        "erase": 0.1,
         "rotate_deg": 0,
         "shear": 0,
-        "scale": 0.05,
+        "scale": 0,
     },
 }
 

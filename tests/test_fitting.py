@@ -1,20 +1,52 @@
-"""Fit units of networks that are ended midway: they go on where they were."""
+"""Fit units: networks ended midway go on where they were; what cannot be scored fails alone."""
 
 import functools
 import json
+import sys
 
 import numpy as np
 import pytest
 
 from tenfold.config import load_settings, parse_config
-from tenfold.errors import ConfigError
+from tenfold.errors import ConfigError, PredictionError
 from tenfold.experiment import run_experiment
 from tenfold.fitting import fit_unit, open_split, read_folder
 from tenfold.models.torch.classifier import MlpClassifier
 from tenfold.runner import NullObserver
+from tenfold.search import expand_grid
+from tenfold.workbench import open_workbench
 from tenfold.workspace import Workspace
 
 EPOCHS, ENDED_AFTER = 4, 2
+FAULTY = """
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+class Faulty(ClassifierMixin, BaseEstimator):
+    "Gives each image the same value for each class."
+
+    def __init__(self, value=0.1):
+        self.value = value
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        return np.full((len(X), len(self.classes_)), float(self.value))
+"""
+#: Weight decay multiplies each weight by -9 at each step.
+DIVERGED = {
+    "model": "mlp",
+    "params": {
+        "hidden_layers": [16],
+        "epochs": 10,
+        "optimizer": "sgd",
+        "learning_rate": 10,
+        "weight_decay": 1,
+        "batch_norm": False,
+    },
+}
 
 pytestmark = pytest.mark.usefixtures("every_epoch_is_kept")
 
@@ -131,3 +163,56 @@ def test_an_experiment_ended_in_a_training_goes_on_there(steps, fresh):
     assert scores(run_experiment(recipe, settings=settings, fresh=fresh)) == whole
     assert (len(steps) == n_steps) == fresh
     assert not list(workspace.checkpoints.iterdir())
+
+
+def faulty(value):
+    return {"model": "faulty:Faulty", "params": {"value": value}}
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        (faulty("nan"), "of 80 images are not finite; look at what its predict_proba"),
+        (
+            faulty("inf"),
+            "Faulty value=inf, validation rows: the probabilities of 80 of 80 images are not",
+        ),
+        (faulty(0), "are all 0"),
+        (faulty(1e-9), "are all 0"),
+        (faulty(-1), "are below 0"),
+        (DIVERGED, "images are not finite; its training went astray: try a learning_rate below 10"),
+    ],
+)
+def test_a_trial_whose_probabilities_cannot_be_scored_fails_alone(
+    tmp_path, monkeypatch, entry, told
+):
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "faulty", raising=False)
+    recipe = config(cv_below=0).model_dump() | {"models": ["sgd", entry], "tracking": "none"}
+    made = parse_config(recipe)
+    workbench = open_workbench(made, None, settings=load_settings(), observer=NullObserver())
+    with workbench as opened:
+        results = opened.sweep.fit(expand_grid(made))
+        winner, best = opened.choose(results)
+    whole, failed = results
+    assert (whole.status, failed.status) == ("finished", "failed")
+    assert failed.error.startswith(f"PredictionError: {failed.trial.name}, validation rows: the ")
+    assert told in failed.error
+    assert best == {"sgd": winner}
+
+
+def test_a_refit_whose_probabilities_cannot_be_scored_is_refused(tmp_path, monkeypatch):
+    predict = MlpClassifier.predict_proba
+
+    def astray(estimator, images):
+        return predict(estimator, images) * np.nan
+
+    given = payload(tmp_path, cv_below=0)
+    fit_unit(given, lambda event: None)
+    record, _, _ = read_folder(tmp_path / "jobs" / "key")
+    monkeypatch.setattr(MlpClassifier, "predict_proba", astray)
+    again = {**given, "keys": ["again"], "bases": [record]}
+    with pytest.raises(PredictionError, match=r"test rows: .* are not finite"):
+        fit_unit(again, lambda event: None)
+    assert not (tmp_path / "jobs" / "again").exists()

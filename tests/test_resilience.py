@@ -303,6 +303,14 @@ def test_lost_validation_predictions_run_their_trial_again(here, workspace):
     assert sorted(reused()) == [False, True]
 
 
+def test_predictions_of_older_versions_that_are_not_finite_run_their_trial_again(here, workspace):
+    first = sorted(workspace.artifacts.rglob("predictions.npz"))[0]
+    whole = Predictions.read(first)
+    replace(whole, test=np.full_like(whole.test, np.nan)).write(first)
+    assert sorted(reused()) == [False, True]
+    assert reused() == [True, True]
+
+
 @pytest.fixture
 def disk(monkeypatch):
     """Return a set of file names; the disk is full when one of them is written."""

@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+import time
 
 import numpy as np
 import optuna
@@ -15,6 +16,7 @@ import tenfold.searching
 from tenfold.config import load_settings, parse_config
 from tenfold.data import open_sealed_test
 from tenfold.errors import ConfigError, StudyError, TrialError
+from tenfold.experiment import run_experiment
 from tenfold.searching import NullStudyObserver
 from tenfold.tuning import run_tuning
 
@@ -111,6 +113,28 @@ class Recorder(NullStudyObserver):
         self.fitted.append(unit.name)
 
 
+class Late(Recorder):
+    """Lets the clock jump by a minute when a trial starts, once so many have ended."""
+
+    def __init__(self, monkeypatch, *, after):
+        super().__init__()
+        self.after, self.heard, now = after, [], time.monotonic
+        monkeypatch.setattr("time.monotonic", lambda: now() + 60 * self.is_late)
+
+    is_late = False
+
+    def judged(self, history, number):
+        super().judged(history, number)
+        self.is_late = len(self.numbers) >= self.after > 0
+
+    def started(self, unit):
+        super().started(unit)
+        self.is_late = len(self.numbers) >= self.after
+
+    def said(self, text):
+        self.heard.append(text)
+
+
 def test_a_study_prunes_and_its_best_is_refitted_tested_and_reported(
     studies, config, runs, pictures
 ):
@@ -138,8 +162,8 @@ def test_a_study_prunes_and_its_best_is_refitted_tested_and_reported(
     killed = [run for run in nested if run.info.status == "KILLED"]
     assert len(killed) == len(pruned)
     assert {run.data.tags["tenfold.reason"] for run in killed} <= {
-        "pruned at epoch 1",
-        "pruned at epoch 2",
+        "pruned at step 1",
+        "pruned at step 2",
     }
     assert list(studies.checkpoints.glob("*")) == []
     names = {
@@ -197,6 +221,51 @@ def test_trials_of_a_lost_study_are_found_in_mlflow(studies, config):
     )
     assert [name for name in observer.fitted if "refit" not in name] == []
     assert len(result.histories[0].of("finished")) == 3
+
+
+def test_what_is_remembered_is_judged_as_if_it_were_run(studies, config):
+    first = run_tuning(config(MLP, tune={"n_trials": 6})).histories[0]
+    whole = {**MLP["params"], "batch_size": 32}
+    rates = [trial.drawn["learning_rate"] for trial in first.of("pruned")]
+    plain = [{"model": "mlp", "params": {**whole, "learning_rate": rate}} for rate in rates]
+    run_experiment(parse_config({**config("mlp").model_dump(), "models": plain}))
+    again = run_tuning(config(MLP, tune={"n_trials": 6, "study_name": "again"})).histories[0]
+    told = [(trial.drawn, trial.state, trial.steps) for trial in again.trials]
+    assert told == [(trial.drawn, trial.state, trial.steps) for trial in first.trials]
+
+
+def test_when_the_experiments_time_is_up_no_trial_is_used_up(studies, config, monkeypatch):
+    changes = {"time_limit_s": 50, "refit": "none"}
+    made = config("sgd", tune={"n_trials": 3}, **changes)
+    with monkeypatch.context() as patched:
+        (history,) = run_tuning(made, observer=Late(patched, after=1)).histories
+    assert [trial.state for trial in history.trials] == ["finished"]
+    (history,) = run_tuning(made).histories
+    assert [trial.state for trial in history.trials] == ["finished"] * 3
+
+
+def test_a_trial_that_the_experiments_time_cut_off_is_run_the_next_time(
+    studies, config, picky, monkeypatch
+):
+    made = config(picky(13), tune={"n_trials": 1}, time_limit_s=50)
+    with (
+        monkeypatch.context() as patched,
+        pytest.raises(TrialError, match="the time was up before the first trial"),
+    ):
+        run_tuning(made, observer=Late(patched, after=0))
+    with pytest.raises(TrialError, match="not one of 1 trials .* 13 is unlucky"):
+        run_tuning(made)
+
+
+def test_a_study_without_time_for_a_trial_leaves_the_others_their_result(
+    studies, config, monkeypatch
+):
+    made = config("sgd", tune={"n_trials": 2}, time_limit_s=50, refit="none")
+    both = parse_config({**made.model_dump(), "models": ["sgd", "knn"]})
+    observer = Late(monkeypatch, after=2)
+    result = run_tuning(both, observer=observer)
+    assert [history.name for history in result.histories] == ["tuned-sgd"]
+    assert "study tuned-knn: the time was up before its first trial" in observer.heard
 
 
 def test_more_adds_to_what_there_is(studies, config):
@@ -272,6 +341,19 @@ def test_several_models_have_a_study_each_and_one_winner(studies, config):
     result = run_tuning(both)
     assert [history.name for history in result.histories] == ["tuned-sgd", "tuned-knn"]
     assert {row.model for row in result.leaderboard.rows} == {"sgd", "knn"}
+
+
+def test_boosted_trees_are_pruned_by_what_they_report(studies, config):
+    rates = {"low": 1e-4, "high": 1, "log": True}
+    model = {
+        "model": "xgboost",
+        "params": {"n_estimators": 25, "max_depth": 2},
+        "space": {"learning_rate": rates},
+    }
+    (history,) = run_tuning(config(model, tune={"n_trials": 8})).histories
+    assert {tuple(trial.steps) for trial in history.of("finished")} == {(10, 20)}
+    assert {max(trial.steps) for trial in history.of("pruned")} <= {10, 20}
+    assert history.of("pruned")
 
 
 def test_accuracy_against_time_keeps_a_front_and_prunes_nothing(studies, config):

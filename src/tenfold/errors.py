@@ -25,13 +25,14 @@ A message states the rule, the value got, what is allowed and the next step. The
     ├── ExportError (ValueError)        a model that cannot become a graph
     ├── ParityError (RuntimeError)      a graph answers otherwise than its estimator
     ├── TrackingError (RuntimeError)    MLflow could not be reached or written
-    ├── ServerError (RuntimeError)      a server could not be started
+    ├── ServerError (RuntimeError)      a server could not be started, or went away
     ├── ClusterError (ConnectionError)   a Dask cluster could not be reached, or was lost
     ├── TrainingMemoryError (MemoryError)   a network does not fit into memory
     ├── TrainingProcessError (RuntimeError)   one of the processes that share a training failed
     └── TrialError (RuntimeError)       one trial failed, the others go on
         ├── TrialTimeoutError (TimeoutError)
         ├── TrialMemoryError (MemoryError)
+        ├── PredictionError (ValueError)   a model gives probabilities that cannot be kept
         ├── TrialStoppedError       the run was stopped by the user
         │   └── TrialPrunedError    a study gave the trial up
         └── WorkerDiedError
@@ -149,7 +150,7 @@ class TrackingError(TenfoldError, RuntimeError):
 
 
 class ServerError(TenfoldError, RuntimeError):
-    """A server could not be started."""
+    """A server could not be started, or went away while it was needed."""
 
 
 class ClusterError(TenfoldError, ConnectionError):
@@ -174,6 +175,10 @@ class TrialTimeoutError(TrialError, TimeoutError):
 
 class TrialMemoryError(TrialError, MemoryError):
     """A trial took more memory than its limit."""
+
+
+class PredictionError(TrialError, ValueError):
+    """A fitted model gives probabilities that cannot be kept."""
 
 
 class TrialStoppedError(TrialError):

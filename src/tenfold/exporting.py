@@ -71,9 +71,10 @@ class FitExport:
 
     def _outlier_rule(self) -> Any:
         """Return the rule; its limits are those of images that were not learned from."""
-        from tenfold.export import fit_outlier_rule
+        from tenfold.export import fit_outlier_rule, rule_rows
 
         split = self.split
+        learned = self.fit_rows[rule_rows(len(self.fit_rows), split.images.shape[1])]
         rows = split.validation_rows[split.calibrate]
         given = self.validation
         if given is None:
@@ -83,8 +84,8 @@ class FitExport:
             given = given[split.calibrate]
         rule = fit_outlier_rule(
             self.estimator,
-            split.images[self.fit_rows],
-            split.labels[self.fit_rows],
+            split.images[learned],
+            split.labels[learned],
             split.images[rows],
             probabilities=given,
         )

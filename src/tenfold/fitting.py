@@ -17,7 +17,8 @@ import numpy as np
 from tenfold._optional import require
 from tenfold.config import DatasetConfig
 from tenfold.data import Dataset, Round, Split, load_dataset, make_split
-from tenfold.errors import CorruptDataError
+from tenfold.errors import CorruptDataError, PredictionError
+from tenfold.heap import give_back
 from tenfold.models import Calibrator, build_model, fit_calibrator
 from tenfold.outcomes import (
     Fitted,
@@ -27,7 +28,7 @@ from tenfold.outcomes import (
     outcomes_of,
     scores_of_each,
 )
-from tenfold.records import Floats, Numerics, Predictions, Trial, Views
+from tenfold.records import Floats, Numerics, Predictions, Trial, Views, fault_of
 
 #: Raised when what a worker computes from a fit changes: older results are not reused then.
 FITTING_VERSION = 2
@@ -105,6 +106,7 @@ def fit_unit(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]
 
     Raises:
         CorruptDataError: The data are not those that the experiment began with.
+        PredictionError: A model gives probabilities that cannot be kept.
     """
     dataset, split = _opened(json.dumps(payload["dataset"]), payload["data_dir"])
     if dataset.fingerprint != payload["fingerprint"]:
@@ -210,6 +212,7 @@ class _Unit:
         started = time.perf_counter()
         scores = scores_of_each(estimators, images, len(self.split.class_names))
         score_s = time.perf_counter() - started
+        give_back()
         for (row, fit), found in zip(ready, scores, strict=True):
             row.scores.append(found)
             row.chosen.append(dict(getattr(fit.estimator, "chosen_", {})))
@@ -247,10 +250,14 @@ class _Unit:
         self._keep(done)
 
     def _keep(self, done: _Ready) -> None:
+        for row, fit in done:
+            if fit.validation is not None:
+                _check(row.trial, "validation", fit.validation)
         outcomes = outcomes_of([fit for _, fit in done], self.split)
         if self.folds_only:
             outcomes = (outcome_of_folds(fit, self.split, row.rounds) for row, fit in done)
         for (row, _), outcome in zip(done, outcomes, strict=True):
+            _check(row.trial, "test", outcome.predictions.test)
             self.keep(row.key, outcome)
 
     def _fit(
@@ -274,24 +281,22 @@ class _Unit:
             nonlocal elsewhere_s
             now = time.perf_counter()
             fit_s = now - started - elsewhere_s
-            on_ready(
-                [
-                    (
-                        owners[id(one)],
-                        Fitted(one, fit_s + _earlier_s(one), fit_rows, keys, [*history]),
-                    )
-                    for one in found
-                ]
-            )
+            done = []
+            for one in found:
+                own = [report for report in history if report["step"] <= _steps_of(one)]
+                fit = Fitted(one, fit_s + _earlier_s(one), fit_rows, keys, own)
+                done.append((owners[id(one)], fit))
+            on_ready(done)
             elsewhere_s += time.perf_counter() - now
 
         *smaller, largest = estimators
         extra = self._extra(estimators, history, name, held)
-        images, labels = split.images[fit_rows], split.labels[fit_rows]
+        # No name holds the copies: they are gone when the fit is done.
         if smaller:
-            largest.fit_path(images, labels, smaller, on_ready=ready, **extra)
+            extra |= {"smaller": smaller, "on_ready": ready}
+            largest.fit_path(split.images[fit_rows], split.labels[fit_rows], **extra)
         else:
-            largest.fit(images, labels, **extra)
+            largest.fit(split.images[fit_rows], split.labels[fit_rows], **extra)
             ready([largest])
 
     def _built(self, row: _Row, decided: Mapping[str, Any]) -> Any:
@@ -318,9 +323,9 @@ class _Unit:
         split = self.split
         taken = inspect.signature(estimators[-1].fit).parameters
         extra: dict[str, Any] = {}
-        if "on_epoch" in taken:
-            epochs = [one.epochs for one in estimators]
-            extra["on_epoch"] = functools.partial(self._told, history, epochs)
+        for hook in {"on_epoch", "on_trees"} & set(taken):
+            lengths = [_steps_of(one) for one in estimators]
+            extra[hook] = functools.partial(self._told, history, lengths)
         if "checkpoints" in taken:
             extra["checkpoints"] = self.checkpoints / name
         if "validation" in taken and held is not None:
@@ -333,16 +338,17 @@ class _Unit:
     def _told(
         self,
         history: list[Mapping[str, float]],
-        epochs: Sequence[int],
-        epoch: int,
+        lengths: Sequence[int],
+        step: int,
         metrics: Mapping[str, float],
     ) -> None:
-        """Note an epoch's report, and pass it on for each trial that it is an epoch of."""
-        history.append({name: float(value) for name, value in metrics.items()})
+        """Note the report of a step, and pass it on for each trial that it is a step of."""
+        report = {name: float(value) for name, value in metrics.items()}
+        history.append({"step": step, **report})
         if not self.split.cross_validated:
-            for row, steps in zip(self.rows, epochs, strict=True):
-                if epoch <= steps:
-                    self._emit(row, epoch, steps, history[-1])
+            for row, steps in zip(self.rows, lengths, strict=True):
+                if step <= steps:
+                    self._emit(row, step, steps, report)
 
     def _emit(
         self, row: _Row, step: int, steps: int, metrics: Mapping[str, float] | None = None
@@ -350,6 +356,30 @@ class _Unit:
         self.on_event(
             {"key": row.key, "step": step, "steps": steps, "metrics": dict(metrics or {})}
         )
+
+
+def _steps_of(estimator: Any) -> int:
+    """Return how many steps a fit has that reports after some; 0 of other fits."""
+    return int(getattr(estimator, "epochs", 0) or getattr(estimator, "n_estimators", 0))
+
+
+def _check(trial: Trial, rows: str, probabilities: Floats) -> None:
+    """Refuse probabilities that nothing can be chosen by.
+
+    Raises:
+        PredictionError: One of the rows cannot be used.
+    """
+    fault = fault_of(probabilities)
+    if fault is None:
+        return
+    if ":" in trial.model:
+        advice = "look at what its predict_proba or decision_function returns"
+    elif "learning_rate" in trial.params:
+        rate = trial.params["learning_rate"]
+        advice = f"its training went astray: try a learning_rate below {rate:g}"
+    else:
+        advice = "try other parameters"
+    raise PredictionError(f"{trial.name}, {rows} rows: {fault}; {advice}")
 
 
 def _earlier_s(estimator: Any) -> float:

@@ -17,6 +17,7 @@ from tenfold.errors import ExportError, ModelInputError
 from tenfold.exporting import FitExport
 from tenfold.files import write_text
 from tenfold.graphs import FittedGraph
+from tenfold.heap import give_back
 from tenfold.models import Calibrator, model_bytes
 from tenfold.records import Floats, Predictions, Views
 
@@ -105,6 +106,7 @@ def outcomes_of(fits: Sequence[Fitted], split: Split) -> Iterator[Outcome]:
     started = time.perf_counter()
     scores = scores_of_each([fit.estimator for fit in fits], images, len(split.class_names))
     shared_s = time.perf_counter() - started
+    give_back()
     for fit, given in zip(fits, scores, strict=True):
         started = time.perf_counter()
         test = fit.probabilities(given)

@@ -193,9 +193,12 @@ class Predictions:
 
         Raises:
             OSError: The file cannot be read.
-            ValueError: It is damaged.
+            ValueError: It is damaged, or holds what `fault_of` finds fault with.
         """
         arrays = _load(path)
+        for probabilities in arrays.values():
+            if fault := fault_of(probabilities):
+                raise ValueError(f"{path}: {fault}; run the trial again")
         validation = _unpacked(arrays["validation"]) if "validation" in arrays else None
         return cls(validation, _unpacked(arrays["test"]))
 
@@ -268,6 +271,30 @@ class Views:
             f"{name}={np.shape(array)}" for name, array in vars(self).items() if np.ndim(array)
         )
         return f"Views({', '.join(shapes)})"
+
+
+def fault_of(probabilities: Floats) -> str | None:
+    """Say what is wrong with probabilities that are to be kept in half precision.
+
+    Args:
+        probabilities: ``(n, n_classes)``.
+
+    Returns:
+        A few words; None where each row is finite, nowhere below 0, and above 0 somewhere.
+
+    >>> fault_of(np.array([[0.2, 0.8], [0.0, 0.0]]))
+    'the probabilities of 1 of 2 images are all 0'
+    """
+    with np.errstate(over="ignore"):  # what is too large becomes infinite
+        kept = probabilities.astype(np.float16)
+    for fault, wrong in (
+        ("not finite", ~np.isfinite(kept).all(axis=1)),
+        ("below 0", (kept < 0).any(axis=1)),
+        ("all 0", (kept == 0).all(axis=1)),
+    ):
+        if wrong.any():
+            return f"the probabilities of {wrong.sum():,} of {len(kept):,} images are {fault}"
+    return None
 
 
 @dataclass(frozen=True)

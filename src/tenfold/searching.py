@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import threading
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from tenfold.config import ModelEntry, TuneConfig, canonical_params
+from tenfold.costs import estimate_cost
 from tenfold.errors import StorageError, TrialError, TrialPrunedError
 from tenfold.evaluation import RANKINGS
 from tenfold.histories import StudyHistory, StudyTrial, label_of
@@ -18,10 +20,10 @@ from tenfold.models import Range, Space, get_spec
 from tenfold.records import FitUnit, Trial, TrialResult
 from tenfold.runner import NullObserver, Observer
 from tenfold.search import Asked, Study, StudyPlan, StudyStorage, Watch, owner_name
-from tenfold.workbench import Workbench
+from tenfold.workbench import Workbench, local_executor
 from tenfold.worker import Caller
 
-#: What a fit reports after each epoch, by the objective that it stands for.
+#: What a fit reports after each step, by the objective that it stands for.
 _REPORTED = {"accuracy": "val_accuracy", "log_loss": "val_loss"}
 _LOOK_S = 2.0
 
@@ -66,7 +68,7 @@ def plan_study(workbench: Workbench, entry: ModelEntry, space: Space) -> StudyPl
     name = tune.study_name or config.name
     base = canonical_params(entry.model, entry.params)
     # In cross-validation a fit reports nothing on the way: there is no one set of rows to judge by.
-    steps = 0 if workbench.split.cross_validated else _most_epochs(base, space)
+    steps = 0 if workbench.split.cross_validated else _most_steps(entry, base, space)
     return StudyPlan(
         name=name if len(config.models) == 1 else f"{name}-{entry.model}",
         model=entry.model,
@@ -112,30 +114,29 @@ class Search:
         self._study = Study(plan, storage, owner=owner, more=more)
         self._watch = Watch(self._study, workbench.workspace)
         self._runs = dict(workbench.tracker.finished())
-        self._deadline = plan.tune.timeout_s and time.monotonic() + plan.tune.timeout_s
+        self._deadline = math.inf
         self.ended: list[TrialResult] = []
 
     def run(self) -> StudyHistory:
         """Run trials until the study has as many as it should, and none is left under way.
 
+        Returns:
+            What is known of the study; without trials where there was no time for one.
+
         Raises:
             TrialError: Not one trial of the study finished.
             TenfoldError: The workspace, the tracker or the storage failed.
         """
+        self._set_deadline()
         self._observer.begun(self._study.history())
         with self._watch.watching():
-            while True:
-                others = self._study.release_stale(self._watch.is_alive, self._scores_of)
-                before = len(self.ended)
-                for _ in self.workbench.sweep.executor.run(self._lanes(), self._lane):
-                    pass
-                if self._is_over() or (not others and len(self.ended) == before):
-                    break
-                if others and len(self.ended) == before:
-                    threading.Event().wait(_LOOK_S)  # they may fail to end what they run
+            self._run_all()
         history = self._study.history()
         if self._study.is_exhausted:
             self._observer.said(f"study {self.plan.name}: every parameter set was tried")
+        if not history.trials:
+            self._observer.said(f"study {self.plan.name}: the time was up before its first trial")
+            return history
         if history.best is None:
             reasons = [trial.reason for trial in history.trials if trial.reason]
             raise TrialError(
@@ -151,16 +152,42 @@ class Search:
         found = self.workbench.sweep.read(unit, known)
         return found or self.workbench.sweep.fit(unit.trials)[0]
 
+    def _set_deadline(self) -> None:
+        """Begin to count the time in which trials may start; the experiment's ends it, too."""
+        timeout_s, whole = self.plan.tune.timeout_s, self.workbench.runner.deadline
+        own = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        self._deadline = min(own, math.inf if whole is None else whole)
+
     def _is_over(self) -> bool:
-        return self._deadline is not None and time.monotonic() >= self._deadline
+        return time.monotonic() >= self._deadline
+
+    def _run_all(self) -> None:
+        """Run trials, and those that other processes lose, until none is left to run."""
+        said = False
+        while not self._is_over():
+            others = self._study.release_stale(self._watch.is_alive, self._scores_of)
+            if not self._study.is_full:
+                for _ in self.workbench.sweep.executor.run(self._lanes(), self._lane):
+                    pass
+            elif not others:
+                return
+            else:  # they may fail to end what they run
+                if not said:
+                    self._observer.said(
+                        f"study {self.plan.name}: waiting for {others} trials of other processes"
+                    )
+                    said = True
+                threading.Event().wait(_LOOK_S)
 
     def _lanes(self) -> list[FitUnit]:
         """Return one unit for each fit at the same time; a lane runs trial after trial.
 
         So a worker process lives as long as the search, with its libraries and data loaded.
         """
-        lanes = min(self.workbench.config.units_at_once or 1, self._study.n_trials)
+        most = local_executor(self.workbench.config).most_at_once
+        lanes = min(most, self._study.n_trials)
         unit = self._unit(self.plan.base, "search")
+        unit = replace(unit, cost=estimate_cost(unit, self.workbench.sweep.size))
         return [replace(unit, keys=(f"search-{lane}",)) for lane in range(lanes)]
 
     def _lane(self, unit: FitUnit, caller: Caller) -> tuple[TrialResult, ...]:  # noqa: ARG002
@@ -172,11 +199,15 @@ class Search:
     def _try(self, asked: Asked, caller: Caller) -> None:
         """Run one trial, or take it from the tracker, and tell the study."""
         unit = self._unit(asked.params, label_of(asked.drawn))
+        observer = _Pruning(self._observer, self._study, asked)
         try:
             result = self.workbench.sweep.read(unit, self._runs)
             if result is None:
-                observer = _Pruning(self._observer, self._study, asked)
                 (result,) = replace(self.workbench.runner, observer=observer)(unit, caller)
+            else:  # what is remembered is judged as if it were run
+                steps = [int(told.get("step", at)) for at, told in enumerate(result.history, 1)]
+                for step, metrics in zip(steps, result.history, strict=True):
+                    observer.judge(step, steps[-1], metrics)
         except TrialPrunedError as error:
             self._study.prune(asked, str(error))
             shutil.rmtree(self.workbench.workspace.checkpoints / unit.keys[-1], ignore_errors=True)
@@ -189,12 +220,17 @@ class Search:
         else:
             self._tell(asked, result)
         self.ended.append(replace(result, predictions=None, views=None))
-        self._observer.judged(self._study.history(), asked.number)
+        history = self._study.history()
+        if any(trial.number == asked.number for trial in history.trials):
+            self._observer.judged(history, asked.number)
 
     def _tell(self, asked: Asked, result: TrialResult) -> None:
+        whole = self.workbench.runner.deadline
         if result.status == "finished":
             self._runs[result.key] = result.run_id
             self._study.finish(asked, self._scores(result))
+        elif whole is not None and time.monotonic() >= whole:
+            self._study.queue_again(asked, "the experiment's time was up")
         else:
             self._study.fail(asked, result.error or "failed without a reason")
 
@@ -214,6 +250,7 @@ class Search:
 
     def _scores_of(self, params: Mapping[str, Any]) -> Mapping[str, float] | None:
         """Return the scores of parameters whose trial is finished although its process is gone."""
+        self._runs = {**self.workbench.tracker.finished(), **self._runs}
         found = self.workbench.sweep.read(self._unit(params, ""), self._runs)
         return None if found is None else self._scores(found)
 
@@ -258,12 +295,20 @@ class _Pruning:
             TrialPrunedError: It is.
         """
         self.inner.stepped(unit, step, steps, metrics)
+        self.judge(step, steps, metrics)
+
+    def judge(self, step: int, steps: int, metrics: Mapping[str, float]) -> None:
+        """Let the study note a step; raise where the trial is hopeless.
+
+        Raises:
+            TrialPrunedError: It is.
+        """
         value = metrics.get(_REPORTED[self.study.plan.tune.objectives[0]])
         if value is None or step in self._seen:
             return
         self._seen.add(step)
         if self.study.is_hopeless(self.asked, step, value, is_last=step >= steps):
-            raise TrialPrunedError(f"pruned at epoch {step}")
+            raise TrialPrunedError(f"pruned at step {step}")
 
     def ended(self, unit: FitUnit, results: tuple[TrialResult, ...]) -> None:  # noqa: ARG002
         """Pass it on without the results, which are told when they are judged."""
@@ -274,11 +319,14 @@ class _Pruning:
         self.inner.said(text)
 
 
-def _most_epochs(base: Mapping[str, Any], space: Space) -> int:
-    """Return how many epochs a trial has at most; 0 where the model knows none."""
-    searched = space.get("epochs")
+def _most_steps(entry: ModelEntry, base: Mapping[str, Any], space: Space) -> int:
+    """Return how many epochs or trees a trial has at most; 0 where the model reports nothing."""
+    counted = None if entry.is_own_estimator else get_spec(entry.model).steps
+    if counted is None:
+        return 0
+    searched = space.get(counted)
     if searched is None:
-        return int(base.get("epochs", 0))
+        return int(base[counted])
     return int(searched.high if isinstance(searched, Range) else max(searched.values))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tenfold.config import ExperimentConfig, Settings, TuneConfig, load_settings
+from tenfold.errors import TrialError
 from tenfold.executor import Executor
 from tenfold.experiment import ExperimentResult
 from tenfold.histories import StudyHistory
@@ -65,7 +66,7 @@ def run_tuning(
             Search(workbench, plan_study(workbench, entry, space), storage, observer, more=more)
             for entry, space in zip(config.models, spaces, strict=True)
         ]
-        histories = tuple(search.run() for search in searches)
+        searches, histories = _run(searches)
         results = _reported(searches, histories)
         winner, best = workbench.choose(results, rank_by=tune.objectives[0])
         refits = workbench.refit(results, winner)
@@ -77,6 +78,17 @@ def run_tuning(
             results, refits, winner=winner, best=best, histories=histories
         )
     return TuningResult(workbench.config, outcome.leaderboard, folder, outcome.warnings, histories)
+
+
+def _run(searches: Sequence[Search]) -> tuple[list[Search], tuple[StudyHistory, ...]]:
+    """Run one study after the other; return those that had the time for a trial."""
+    found = [(search, search.run()) for search in searches]
+    tried = [(search, history) for search, history in found if history.trials]
+    if not tried:
+        raise TrialError(
+            "the time was up before the first trial; give more by --timeout-s or time_limit_s"
+        )
+    return [search for search, _ in tried], tuple(history for _, history in tried)
 
 
 def _reported(

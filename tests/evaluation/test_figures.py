@@ -167,7 +167,7 @@ def test_the_winner_learns_on_the_chart_even_where_six_others_test_better(lab):
     report = lab.report(results)
     report = replace(report, leaderboard=replace(report.leaderboard, winner_key=results[0].key))
     loss = next(p for p in draw_figures(report) if p.name == "learning-loss")
-    assert loss.alt.startswith("Loss per epoch of Net 0, ")
+    assert loss.alt.startswith("Loss of Net 0, ")
     assert loss.alt.count("Net") == 6
 
 

@@ -72,7 +72,7 @@ def lines(axes):
 def test_the_history_shows_finished_and_pruned_trials_and_the_best_so_far(history):
     drawn = lines(plot_history(history))
     assert list(drawn["finished"].get_xdata()) == [0, 2, 3]
-    assert list(drawn["pruned, at its last epoch"].get_ydata()) == [0.1]
+    assert list(drawn["pruned, at its last step"].get_ydata()) == [0.1]
     assert list(drawn["best so far"].get_ydata()) == [0.5, 0.8, 0.8]
 
 

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import log_loss
 
 from tenfold.errors import MissingExtraError, ModelInputError
 from tenfold.models import build_model, classical
@@ -42,6 +43,31 @@ def test_pca_takes_a_number_of_components(digits, name):
     model = build_model(name, {"pca": 12, **fast}).fit(images[:200], labels[:200])
     assert model.pca_.n_components_ == 12
     assert model.score(images[200:], labels[200:]) > 0.6
+
+
+def test_boosted_trees_report_on_validation_rows_and_do_not_learn_from_them(digits):
+    images, labels = digits
+    fit, held = (images[:200], labels[:200]), (images[200:], labels[200:])
+    told = {}
+    watched = build_model("xgboost", {"n_estimators": 25, "max_depth": 2})
+    watched.fit(*fit, validation=held, on_trees=told.__setitem__)
+    plain = build_model("xgboost", {"n_estimators": 25, "max_depth": 2}).fit(*fit)
+    assert np.array_equal(watched.predict_proba(images), plain.predict_proba(images))
+    assert list(told) == [10, 20]
+    smaller = build_model("xgboost", {"n_estimators": 20, "max_depth": 2}).fit(*fit)
+    given = smaller.predict_proba(held[0])
+    assert told[20]["val_accuracy"] == smaller.score(*held)
+    assert told[20]["val_loss"] == pytest.approx(log_loss(held[1], given), rel=1e-5)
+    assert told[10]["val_loss"] > told[20]["val_loss"]
+
+
+def test_boosted_trees_of_two_classes_report_too(digits):
+    images, labels = digits
+    is_five = np.where(labels == 5, "five", "other")
+    told = {}
+    model = build_model("xgboost", {"n_estimators": 10})
+    model.fit(images, is_five, validation=(images, is_five), on_trees=told.__setitem__)
+    assert told[10]["val_accuracy"] == model.score(images, is_five)
 
 
 def test_pca_of_fewer_rows_than_pixels_works():

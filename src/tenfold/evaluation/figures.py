@@ -165,9 +165,9 @@ def _draw_learning(report: ReportInput) -> Iterable[Picture]:
         learners = [row for row in _winner_first(report) if has_history(row, quantity)]
         shown = {row.name: row.history for row in learners[:_LEARNERS_SHOWN]}
         if shown:
-            alt = f"{quantity.capitalize()} per epoch of {', '.join(shown)}"
+            alt = f"{quantity.capitalize()} of {', '.join(shown)} while learning"
             axes = plots.plot_learning_curves(shown, quantity)
-            title = f"{quantity.capitalize()} per epoch"
+            title = f"{quantity.capitalize()} while learning"
             yield svg_picture(f"learning-{quantity}", title, alt, axes)
 
 

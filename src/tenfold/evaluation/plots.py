@@ -130,9 +130,7 @@ def plot_learning_curves(
         keys = sorted({key for step in steps for key in step if key.endswith(quantity)})
         for key in keys:
             points = [
-                (step.get("epoch", at), step[key])
-                for at, step in enumerate(steps, 1)
-                if key in step
+                (step.get("step", at), step[key]) for at, step in enumerate(steps, 1) if key in step
             ]
             trained = key.startswith("train")
             ax.plot(
@@ -144,7 +142,7 @@ def plot_learning_curves(
                 label=None if trained and len(keys) > 1 else name,
             )
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set_xlabel("Epoch (solid: validation, dotted: training)")
+    ax.set_xlabel("Epoch, or tree (solid: validation, dotted: training)")
     ax.set_ylabel(quantity.capitalize())
     values = _values(ax.get_lines())
     if quantity == "accuracy" and values and max(values) > _HIGH:

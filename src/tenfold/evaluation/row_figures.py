@@ -39,8 +39,8 @@ def draw_row(
         for quantity in ("loss", "accuracy"):
             if has_history(row, quantity):
                 axes = plots.plot_learning_curves({row.name: row.history}, quantity)
-                alt = f"{quantity.capitalize()} per epoch of {row.name}"
-                title = f"{quantity.capitalize()} per epoch"
+                alt = f"{quantity.capitalize()} of {row.name} while learning"
+                title = f"{quantity.capitalize()} while learning"
                 found.append(svg_picture(f"learning-{quantity}", title, alt, axes))
         found += draw_inside(row, report)
         if report.test_labels is not None and probabilities is not None:

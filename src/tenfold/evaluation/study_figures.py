@@ -47,7 +47,7 @@ def _draw_one(history: StudyHistory, prefix: str) -> Iterator[Picture]:
         pruned = len(history.of("pruned"))
         alt = f"What {len(history.trials)} trials of {title} reported; {pruned} were pruned"
         axes = study_plots.plot_steps(history)
-        yield svg_picture(f"{prefix}steps", f"{title}: epoch by epoch", alt, axes)
+        yield svg_picture(f"{prefix}steps", f"{title}: step by step", alt, axes)
     alt = f"Parameters and value of {len(finished)} finished trials of {title}"
     axes = study_plots.plot_parallel(history)
     yield svg_picture(f"{prefix}parallel", f"{title}: parallel coordinates", alt, axes)

@@ -33,7 +33,7 @@ def plot_history(history: StudyHistory, ax: Axes | None = None) -> Axes:
         "x",
         color=MUTED,
         markersize=5,
-        label="pruned, at its last epoch",
+        label="pruned, at its last step",
     )
     ax.plot(
         [trial.number for trial in finished],
@@ -154,7 +154,7 @@ def plot_slice(history: StudyHistory, name: str, ax: Axes | None = None) -> Axes
 
 
 def plot_steps(history: StudyHistory, ax: Axes | None = None) -> Axes:
-    """Draw what each trial reported per epoch; pruned ones are thin and end with a cross.
+    """Draw what each trial reported per step; pruned ones are thin and end with a cross.
 
     Args:
         history: At least one of its trials reported something.
@@ -165,16 +165,16 @@ def plot_steps(history: StudyHistory, ax: Axes | None = None) -> Axes:
     for trial in history.trials:
         if not trial.steps:
             continue
-        epochs, values = list(trial.steps), list(trial.steps.values())
+        places, values = list(trial.steps), list(trial.steps.values())
         if trial.state == "pruned":
-            ax.plot(epochs, values, color=MUTED, linewidth=0.9, alpha=0.7)
-            ax.plot(epochs[-1], values[-1], "x", color=MUTED, markersize=5)
+            ax.plot(places, values, color=MUTED, linewidth=0.9, alpha=0.7)
+            ax.plot(places[-1], values[-1], "x", color=MUTED, markersize=5)
         elif trial is not best:
-            ax.plot(epochs, values, color=BLUE, linewidth=1.3, alpha=0.7, marker=".")
+            ax.plot(places, values, color=BLUE, linewidth=1.3, alpha=0.7, marker=".")
     if best is not None and best.steps:
         ax.plot(list(best.steps), list(best.steps.values()), color=VERMILLION, marker=".")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set_xlabel("Epoch (cross: pruned there)")
+    ax.set_xlabel("Epoch, or tree (cross: pruned there)")
     ax.set_ylabel(OBJECTIVE_TITLES[history.objectives[0]])
     return ax
 

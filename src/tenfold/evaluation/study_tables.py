@@ -22,7 +22,7 @@ def write_trials(history: StudyHistory, folder: Path) -> Path:
     scores = sorted({name for trial in history.trials for name in trial.scores})
     names = [f"param_{name}" for name in history.space]
     buffer = io.StringIO()
-    columns = ["number", "state", *scores, *names, "epochs", "duration_s", "reason"]
+    columns = ["number", "state", *scores, *names, "steps", "duration_s", "reason"]
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()
     for trial in history.trials:
@@ -32,7 +32,7 @@ def write_trials(history: StudyHistory, folder: Path) -> Path:
                 "state": trial.state,
                 **trial.scores,
                 **{f"param_{name}": _cell(value) for name, value in trial.drawn.items()},
-                "epochs": max(trial.steps, default=""),
+                "steps": max(trial.steps, default=""),
                 "duration_s": trial.duration_s,
                 "reason": trial.reason,
             }

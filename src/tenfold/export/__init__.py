@@ -2,7 +2,14 @@
 
 from tenfold.export.exporter import export_onnx
 from tenfold.export.graph import OPSET
-from tenfold.export.outliers import OutlierRule, fit_outlier_rule
+from tenfold.export.outliers import OutlierRule, fit_outlier_rule, rule_rows
 from tenfold.export.quantization import quantize_int8
 
-__all__ = ["OPSET", "OutlierRule", "export_onnx", "fit_outlier_rule", "quantize_int8"]
+__all__ = [
+    "OPSET",
+    "OutlierRule",
+    "export_onnx",
+    "fit_outlier_rule",
+    "quantize_int8",
+    "rule_rows",
+]

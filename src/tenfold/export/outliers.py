@@ -156,6 +156,12 @@ class OutlierRule:
         }
 
 
+def rule_rows(n_images: int, n_pixels: int) -> npt.NDArray[np.int64]:
+    """Return which of many training images the rule is fitted on; all, where they are few."""
+    n_rows = min(n_images, _MOST_ROWS, max(1, _MOST_VALUES // n_pixels))
+    return np.linspace(0, n_images - 1, n_rows).astype(np.int64)
+
+
 def fit_outlier_rule(
     estimator: Any,
     images: Images,
@@ -169,7 +175,7 @@ def fit_outlier_rule(
 
     Args:
         estimator: A fitted estimator of a registered model.
-        images: ``(n, height * width)`` uint8 training images; of many, some are taken.
+        images: ``(n, height * width)`` uint8 training images; of many, `rule_rows` are taken.
         codes: ``(n,)`` their class indices.
         calibrate_images: ``(m, height * width)`` uint8 images like those to come, that no choice
             was made by: limits and threshold are chosen on them.
@@ -190,8 +196,7 @@ def fit_outlier_rule(
         )
     if not 0 < false_alarms < 1:
         raise ExportError(f"false_alarms must lie between 0 and 1; got {false_alarms!r}.")
-    n_rows = min(len(images), _MOST_ROWS, max(1, _MOST_VALUES // images.shape[1]))
-    rows = np.linspace(0, len(images) - 1, n_rows).astype(np.int64)
+    rows = rule_rows(*images.shape)
     distance = Distance.fit(outlier_features(estimator, images[rows]), np.asarray(codes)[rows])
     if probabilities is None:
         probabilities = np.asarray(estimator.predict_proba(calibrate_images))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Self
 
@@ -24,13 +24,17 @@ from tenfold.config.params import (
     XgboostParams,
 )
 from tenfold.errors import ModelInputError
-from tenfold.models.base import Codes, Floats, ImageClassifier, OnReady
+from tenfold.models.base import Codes, Floats, ImageClassifier, OnReady, check_labels
 from tenfold.models.calibration import Calibrator
-from tenfold.pixels import Images
+from tenfold.pixels import Images, check_images
 
 logger = logging.getLogger(__name__)
 
+OnTrees = Callable[[int, Mapping[str, float]], None]
+
 _BLOCK_ROWS = 10_000
+_REPORTED_TREES = 10
+_LEAST_LIKELIHOOD = 1e-15
 
 
 class ClassicalClassifier(ImageClassifier):
@@ -153,9 +157,10 @@ class TreesClassifier(ClassicalClassifier):
         smaller: Sequence[Self],
         *,
         on_ready: OnReady,
+        **options: Any,
     ) -> Self:
         """Fit all trees, and share the first of them out; see `ImageClassifier.fit_path`."""
-        self.fit(X, y)
+        self.fit(X, y, **options)
         for estimator in smaller:
             self._teach(estimator)
             estimator.model_ = self._first_trees(estimator.n_estimators)
@@ -193,6 +198,71 @@ class RandomForestClassifier(TreesClassifier, schema=RandomForestParams):
 
 class XgboostClassifier(TreesClassifier, schema=XgboostParams):
     """Gradient-boosted trees by XGBoost."""
+
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        on_trees: OnTrees | None = None,
+    ) -> Self:
+        """Learn from images and their labels.
+
+        Args:
+            X: As for `ImageClassifier.fit`.
+            y: As there.
+            validation: Images and labels to report on; the trees do not learn from them.
+            on_trees: Called after every tenth tree with how many there are (of each class) and the
+                validation rows' val_loss and val_accuracy. What it raises ends the fit.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ModelInputError: The images or the labels break a rule.
+            ConfigError: A parameter breaks a rule.
+        """
+        self._watched = None
+        if validation is not None and on_trees is not None:
+            images = check_images(validation[0])
+            self._watched = images, check_labels(validation[1], len(images)), on_trees
+        try:
+            return super().fit(X, y)
+        finally:
+            del self._watched
+
+    def _fit_model(self, features: Floats, codes: Codes) -> None:
+        if self._watched is not None:
+            self.model_.set_params(callbacks=[self._reporter(*self._watched)])
+        self.model_.fit(features, codes)
+        self.model_.set_params(callbacks=None)
+
+    def _reporter(self, images: Images, labels: npt.NDArray[Any], on_trees: OnTrees) -> Any:
+        """Return the callback of XGBoost that reports on validation rows."""
+        xgboost: Any = require("xgboost")
+        rows = xgboost.DMatrix(self._features(images), nthread=self.threads)
+
+        class Reporter(xgboost.callback.TrainingCallback):
+            def after_iteration(_, model: Any, epoch: int, __: Any) -> bool:  # noqa: N805
+                trees = epoch + 1
+                if trees % _REPORTED_TREES == 0:
+                    on_trees(trees, self._report(model.predict(rows), labels))
+                return False
+
+        return Reporter()
+
+    def _report(self, given: Floats, labels: npt.NDArray[Any]) -> dict[str, float]:
+        """Return mean log loss and accuracy of the probabilities of some rows."""
+        probabilities = given if given.ndim == 2 else np.column_stack([1 - given, given])
+        right = labels[:, None] == self.classes_
+        likelihood = np.where(right, probabilities, 0).sum(axis=1).clip(min=_LEAST_LIKELIHOOD)
+        return {
+            "val_loss": float(-np.log(likelihood).mean()),
+            "val_accuracy": float(
+                right[np.arange(len(labels)), probabilities.argmax(axis=1)].mean()
+            ),
+        }
 
     def _make(self, params: Any) -> Any:
         booster = params.model_dump(exclude={"pca"})

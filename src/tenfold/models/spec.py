@@ -95,6 +95,7 @@ class ModelSpec:
         runs_on: ``"torch"`` models use the device and the precision.
         search_space: What tuning searches by default.
         path: Parameter whose rows one fit answers together; None: each row is its own fit.
+        steps: Parameter that counts the steps after which a fit reports; None: it says nothing.
     """
 
     name: str
@@ -107,6 +108,7 @@ class ModelSpec:
     runs_on: Literal["cpu", "torch"] = "cpu"
     search_space: Space = field(default_factory=lambda: MappingProxyType({}))
     path: FitPath | None = None
+    steps: str | None = None
 
     @property
     def params(self) -> type[ModelParams]:

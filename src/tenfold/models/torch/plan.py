@@ -14,6 +14,7 @@ from torch import nn
 
 from tenfold.config.network_params import NetworkParams
 from tenfold.config.params import PARAMS
+from tenfold.heap import freed_memory_kept
 from tenfold.models.torch.augment import make_augment
 from tenfold.models.torch.checkpoint import (
     Checkpoints,
@@ -23,7 +24,6 @@ from tenfold.models.torch.checkpoint import (
 )
 from tenfold.models.torch.device import numerics, resting
 from tenfold.models.torch.distributed import Alone, Team
-from tenfold.models.torch.heap import freed_memory_kept
 from tenfold.models.torch.networks import build_network, fit_components
 from tenfold.models.torch.rows import Rows
 from tenfold.models.torch.trainer import OnEpoch, OnSnapshot, train

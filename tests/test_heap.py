@@ -6,7 +6,7 @@ import resource
 import pytest
 import torch
 
-from tenfold.models.torch.heap import freed_memory_kept
+from tenfold.heap import freed_memory_kept
 
 pytestmark = pytest.mark.skipif(
     not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="a matter of glibc's heap"
