@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench bench-check format docs lock clean
 
+# Test files are shared out among this many processes; each may start two more that compute.
+TEST_PROCESSES ?= 2
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& echo $$p && break; done)
@@ -30,7 +32,8 @@ check: $(STAMP) ## Format, lint, types, import floors
 
 test: check ## The checks and the whole test suite, with coverage
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest --cov --cov-report= $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile \
+		--cov --cov-report= $(PYTEST_ARGS)
 	$(BIN)/coverage report --fail-under=90
 
 bench: $(STAMP) ## Measure the networks on MNIST and Fashion-MNIST: about 2 hours on 2 quiet cores

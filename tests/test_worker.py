@@ -134,6 +134,24 @@ def test_closing_ends_a_call_under_way(worker):
         worker.call("chores:double", {"x": 1}, on_event=ignore)
 
 
+def test_closing_ends_a_process_that_another_thread_is_starting(worker, monkeypatch):
+    start = subprocess.Popen
+    closing = threading.Thread(target=worker.close)
+    started = []
+
+    def start_while_closing(*arguments, **options):
+        closing.start()
+        closing.join(0.5)  # it may go first, or wait for this process
+        started.append(start(*arguments, **options))
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", start_while_closing)
+    with pytest.raises(TrialStoppedError):
+        worker.call("chores:hang", {}, on_event=ignore, timeout_s=20)
+    closing.join(30)
+    assert started[0].poll() is not None
+
+
 @pytest.mark.parametrize("chore", ["hang", "freeze"])
 def test_a_killed_parent_leaves_no_worker(environ, chore):
     script = (

@@ -107,6 +107,7 @@ class WorkerProcess:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as this object
         self._closed = False
+        self._changing = threading.Lock()  # a process must not start while another thread closes
 
     def call(
         self,
@@ -167,35 +168,39 @@ class WorkerProcess:
 
     def close(self) -> None:
         """End the process; a call under way in another thread raises `TrialStoppedError`."""
-        self._closed = True
-        self._end()
+        with self._changing:
+            self._closed = True
+            self._end()
         self._stderr.close()
 
     def _started(self) -> subprocess.Popen[str]:
-        if self._closed:
-            raise TrialStoppedError("the run was stopped before this trial started")
-        if self._process is None or self._process.poll() is not None:
-            self._cut_lifeline()
-            self._lines = queue.SimpleQueue()
-            self._stderr.seek(0)
-            self._stderr.truncate()
-            far_end, near_end = os.pipe()
-            self._lifeline = os.fdopen(near_end, "wb", buffering=0)
-            self._process = subprocess.Popen(  # noqa: S603 a constant program and a number
-                [sys.executable, "-c", _PROGRAM, str(far_end)],
-                pass_fds=[far_end],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._stderr,
-                text=True,
-                env={**os.environ, **self._environ},
-                start_new_session=True,  # Ctrl-C is for the parent, which ends its workers
-            )
-            os.close(far_end)
-            threading.Thread(
-                target=_pump, args=(self._process.stdout, self._lines), daemon=True
-            ).start()
-        return self._process
+        with self._changing:
+            if self._closed:
+                raise TrialStoppedError("the run was stopped before this trial started")
+            if self._process is None or self._process.poll() is not None:
+                self._process = self._start()
+            return self._process
+
+    def _start(self) -> subprocess.Popen[str]:
+        self._cut_lifeline()
+        self._lines = queue.SimpleQueue()
+        self._stderr.seek(0)
+        self._stderr.truncate()
+        far_end, near_end = os.pipe()
+        self._lifeline = os.fdopen(near_end, "wb", buffering=0)
+        process = subprocess.Popen(  # noqa: S603 a constant program and a number
+            [sys.executable, "-c", _PROGRAM, str(far_end)],
+            pass_fds=[far_end],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            text=True,
+            env={**os.environ, **self._environ},
+            start_new_session=True,  # Ctrl-C is for the parent, which ends its workers
+        )
+        os.close(far_end)
+        threading.Thread(target=_pump, args=(process.stdout, self._lines), daemon=True).start()
+        return process
 
     def _stop(self, *, wait_s: float) -> None:
         """Stop the call under way and wait until it is over; where that takes long, end it."""
