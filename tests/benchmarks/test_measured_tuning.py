@@ -21,8 +21,8 @@ def name_of(load, monkeypatch):
 def test_studies_of_different_reduction_factors_have_names_of_their_own(name_of):
     names = [name_of(reduction_factor=factor) for factor in (2, 3, 8)]
     assert len(set(names)) == 3
-    assert name_of() == name_of(reduction_factor=4) == "asha-4-5-20-0-winner"
+    assert name_of() == name_of(reduction_factor=4) == "asha-4-5-20-0"
 
 
 def test_a_study_without_pruning_serves_every_reduction_factor(name_of):
-    assert name_of("none") == name_of("none", reduction_factor=2) == "none-5-20-0-winner"
+    assert name_of("none") == name_of("none", reduction_factor=2) == "none-5-20-0"
