@@ -113,8 +113,8 @@ class LocalExecutor:
             yield schedule
         finally:
             schedule.stop()
-            for process in (*cores, *gpus):
-                process.close()
+            with ThreadPoolExecutor(self.most_at_once) as pool:  # each takes a second or two
+                list(pool.map(WorkerProcess.close, (*cores, *gpus)))
 
     def _budget(self) -> float:
         if self.budget_bytes is None:

@@ -22,7 +22,7 @@ from tenfold.models.torch.networks.vit import Attention, Block, MeanOfPatches, P
 
 Floats = npt.NDArray[np.float32]
 
-_BLOCK_ROWS = 1000
+_BLOCK_ROWS = 128  # the processor's caches hold what the layers give for so many
 
 
 def add_network(graph: Graph, estimator: Any) -> Given:

@@ -8,7 +8,9 @@ from torch.nn import functional
 
 from tenfold.models.torch.rows import Rows
 
-_EVALUATION_ROWS = 1000
+# Rows that go through a network at once. A processor's caches hold what the layers give for some
+# hundred; more take up to twice as long for each image. A GPU wants more.
+_CPU_ROWS, _GPU_ROWS = 128, 2000
 
 
 @torch.inference_mode()
@@ -50,4 +52,5 @@ def predict_logits(network: nn.Module, images: Tensor) -> Tensor:
         images: ``(n, height * width)`` uint8 on the network's device.
     """
     network.eval()
-    return torch.cat([network(block) for block in images.split(_EVALUATION_ROWS)])
+    at_once = _CPU_ROWS if images.device.type == "cpu" else _GPU_ROWS
+    return torch.cat([network(block) for block in images.split(at_once)])
