@@ -11,7 +11,16 @@ from tenfold.evaluation.confusion import IntArray
 from tenfold.evaluation.curves import OperatingPoint, PrecisionRecallCurve, RocCurve
 from tenfold.evaluation.plots import MOST_NAMES, Axes, shorten
 from tenfold.evaluation.probabilities import Reliability
-from tenfold.evaluation.style import BLUE, GRID, INK, MUTED, SURFACE, VERMILLION, new_axes
+from tenfold.evaluation.style import (
+    BLUE,
+    GRID,
+    INK,
+    MUTED,
+    SURFACE,
+    VERMILLION,
+    WITHIN_ITS_AXES,
+    new_axes,
+)
 
 
 def plot_confusion(confusion: IntArray, class_names: Sequence[str], ax: Axes | None = None) -> Axes:
@@ -143,7 +152,11 @@ def _draw_cells(ax: Axes, confusion: IntArray, shades: Any) -> None:
         colour = BLUE if true == predicted else VERMILLION
         shade = float(shades[true, predicted])
         corner = predicted - 0.48, true - 0.48
-        ax.add_patch(Rectangle(corner, 0.96, 0.96, color=colour, alpha=shade, linewidth=0))
+        ax.add_patch(
+            Rectangle(
+                corner, 0.96, 0.96, color=colour, alpha=shade, linewidth=0, **WITHIN_ITS_AXES
+            )
+        )
         ax.text(
             predicted,
             true,
@@ -152,6 +165,7 @@ def _draw_cells(ax: Axes, confusion: IntArray, shades: Any) -> None:
             va="center",
             fontsize=size if count < 10_000 else size - 2,
             color=SURFACE if shade > 0.66 else INK,
+            **WITHIN_ITS_AXES,
         )
 
 

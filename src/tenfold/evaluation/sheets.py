@@ -14,7 +14,7 @@ from PIL import Image
 
 from tenfold.evaluation.confusion import IntArray
 from tenfold.evaluation.plots import Axes
-from tenfold.evaluation.style import INK, VERMILLION, new_axes
+from tenfold.evaluation.style import INK, VERMILLION, WITHIN_ITS_AXES, new_axes
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -66,12 +66,13 @@ def plot_sheet(
             vmax=255,
             extent=(left, left + width, top + height, top),
             interpolation="nearest",
+            **WITHIN_ITS_AXES,
         )
         colour = VERMILLION if number in marked else INK
         if number in marked:
             _draw_frame(ax, left, top, width, height)
         middle, below = left + width / 2, top + height + _GAP_IN / 3
-        style = {"ha": "center", "va": "top", "fontsize": 7.5, "color": colour}
+        style = {"ha": "center", "va": "top", "fontsize": 7.5, "color": colour, **WITHIN_ITS_AXES}
         ax.text(middle, below, caption, linespacing=1.15, **style)
     ax.set_xlim(0, columns * cell_width)
     ax.set_ylim(lines * cell_height, 0)
