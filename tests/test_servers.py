@@ -98,6 +98,17 @@ def test_a_server_ends_with_a_parent_that_is_killed(tmp_path, how):
     assert left == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a service of Linux")
+def test_a_server_ends_when_the_process_between_is_killed(tmp_path):
+    with Server(plan(tmp_path)) as server:
+        server.wait_until_ready()
+        between, page, of_page = tree(server.pid)
+        between.kill()
+        _, left = psutil.wait_procs([page], timeout=60)
+        of_page.kill()
+    assert left == []
+
+
 def test_a_server_that_ends_while_it_starts_is_told_with_its_last_words(tmp_path):
     server = Server(plan(tmp_path, program="raise SystemExit('no luck today')"))
     with server, pytest.raises(ServerError, match=r"Page ended by itself: no luck today"):

@@ -153,9 +153,7 @@ def _draw_cells(ax: Axes, confusion: IntArray, shades: Any) -> None:
         shade = float(shades[true, predicted])
         corner = predicted - 0.48, true - 0.48
         ax.add_patch(
-            Rectangle(
-                corner, 0.96, 0.96, color=colour, alpha=shade, linewidth=0, **WITHIN_ITS_AXES
-            )
+            Rectangle(corner, 0.96, 0.96, color=colour, alpha=shade, linewidth=0, **WITHIN_ITS_AXES)
         )
         ax.text(
             predicted,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -152,7 +153,10 @@ def watch() -> None:
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
     server = subprocess.Popen(  # noqa: S603 the words of `Server`
-        sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True
+        sys.argv[1:],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=_end_with_parent,  # noqa: PLW1509 there is no other thread yet
     )
 
     def end_after(wait: Callable[[], object]) -> None:
@@ -164,6 +168,15 @@ def watch() -> None:
     over.wait()
     _end_tree(server.pid)
     sys.exit(server.wait())
+
+
+def _end_with_parent() -> None:
+    """Let the system ask this process to end when its parent is killed; done on Linux.
+
+    See prctl(2), PR_SET_PDEATHSIG, which is 1.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def answers(address: str) -> bool:
