@@ -268,6 +268,26 @@ def test_a_study_without_time_for_a_trial_leaves_the_others_their_result(
     assert "study tuned-knn: the time was up before its first trial" in observer.heard
 
 
+def test_where_the_space_leaves_the_defaults_out_nothing_is_called_untuned(studies, config):
+    space = {"C": {"low": 50, "high": 90}}
+    svm = {"model": "svm", "space": space}
+    result = run_tuning(config(svm, tune={"n_trials": 1, "default_space": False}))
+    (history,) = result.histories
+    assert history.trials[0].drawn == {"C": 50.0}
+    assert history.start is None
+    assert "without tuning" not in result.report.read_text(encoding="utf-8")
+
+
+@pytest.mark.filterwarnings("ignore:Query string argument")  # SQLite needs no password
+def test_a_databases_password_is_in_no_file(studies, config, tmp_path):
+    address = f"sqlite:///{tmp_path}/s.db?password=secret"
+    result = run_tuning(config("sgd", tune={"n_trials": 1, "storage": address}))
+    for name in ("report.html", "results.json"):
+        text = (result.folder / name).read_text(encoding="utf-8")
+        assert "secret" not in text
+        assert "s.db?password=***" in text
+
+
 def test_more_adds_to_what_there_is(studies, config):
     run_tuning(config("sgd", tune={"n_trials": 2}))
     result = run_tuning(config("sgd", tune={"n_trials": 2}), more=1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tenfold.config import ExperimentConfig, dump_config
+from tenfold.config import ExperimentConfig, dump_config, without_passwords
 from tenfold.data import Audit, Dataset, Split
 from tenfold.evaluation import (
     EVALUATION_VERSION,
@@ -199,7 +199,7 @@ def _report_input(outcome: Outcome) -> ReportInput:
         split=split.description,
         fingerprint=outcome.dataset.fingerprint,
         class_counts=[count for _, count in outcome.audit.class_counts],
-        config_yaml=dump_config(config),
+        config_yaml=dump_config(without_passwords(config)),
         seed=config.seed,
         environment=describe_machine(),
         created=outcome.created.isoformat(sep=" ", timespec="minutes"),
@@ -245,7 +245,7 @@ def _facts(outcome: Outcome, content: ReportInput) -> dict[str, Any]:
         "best": dict(outcome.best),
         "studies": [describe_study(history) for history in outcome.histories],
         "warnings": list(outcome.warnings),
-        "config": outcome.config.model_dump(mode="json"),
+        "config": without_passwords(outcome.config).model_dump(mode="json"),
         "environment": dict(content.environment),
         "created": content.created,
     }

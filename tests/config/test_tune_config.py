@@ -35,6 +35,14 @@ def test_a_space_takes_lists_ranges_and_null():
             {"degree": {"values": [2], "when": {"kernl": ["poly"]}}},
             "models.0.space.degree.when.kernl: is no other parameter. Did you mean 'kernel'?",
         ),
+        (
+            {"degree": {"values": [2], "when": {"kernel": ["ploy"]}}},
+            "models.0.space.degree.when.kernel.0: got 'ploy'",
+        ),
+        (
+            {"degree": {"values": [2], "when": {"kernel": []}}},
+            "models.0.space.degree.when.kernel: is empty; give at least one value",
+        ),
     ],
 )
 def test_a_wrong_space_is_told_in_one_line(space, line):

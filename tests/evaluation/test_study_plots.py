@@ -17,7 +17,7 @@ from tenfold.evaluation.study_plots import (
     plot_slice,
     plot_steps,
 )
-from tenfold.evaluation.style import chart_style
+from tenfold.evaluation.style import BLUE, GRID, chart_style
 from tenfold.histories import StudyHistory, StudyTrial
 from tenfold.records import Predictions, Trial, TrialResult
 
@@ -106,6 +106,94 @@ def test_a_slice_of_numbers_may_be_logarithmic_and_one_of_words_is_not(history):
     }
     words = plot_slice(history, "kind")
     assert [label.get_text() for label in words.get_xticklabels()] == ["a", "b"]
+
+
+def mixed(history, values, *, log=True):
+    """A study whose one parameter was given these values, better from trial to trial."""
+    drawn = [
+        replace(trial(number, 0.5 + number / 10), drawn={"gamma": value})
+        for number, value in enumerate(values)
+    ]
+    logs = frozenset({"gamma"} if log else ())
+    return replace(history, space={"gamma": "any"}, log_scales=logs, trials=tuple(drawn))
+
+
+def ticks(axis):
+    return {
+        label.get_text(): place
+        for label, place in zip(axis.get_ticklabels(), axis.get_ticklocs(), strict=True)
+    }
+
+
+def points(axes):
+    (line,) = (line for line in axes.get_lines() if line.get_color() == BLUE)
+    return list(line.get_xdata())
+
+
+def test_a_slice_keeps_numbers_on_their_axis_and_sets_words_apart_below_them(history):
+    ax = plot_slice(mixed(history, ["scale", 0.1, 0.001, None, 0.01]), "gamma")
+    ax.figure.draw_without_rendering()
+    places, shown = points(ax), ticks(ax.xaxis)
+    assert ax.get_xscale() == "log"
+    assert [places[1], places[2], places[4]] == [0.1, 0.001, 0.01]
+    assert [places[0], places[3]] == [shown["scale"], shown["None"]]
+    assert list(shown) == ["None", "scale", "0.001", "0.01", "0.1"]
+    assert list(shown.values()) == sorted(shown.values())
+    low, high = ax.get_xlim()
+    assert low < shown["None"] < shown["scale"] < 0.001 < 0.1 < high
+    assert all(place > 0.001 for place in ax.xaxis.get_minorticklocs())
+
+
+def test_a_slice_of_words_and_linear_numbers_is_linear(history):
+    ax = plot_slice(mixed(history, [None, "log2", "sqrt", 0.2, 0.5, 0.8], log=False), "gamma")
+    assert ax.get_xscale() == "linear"
+    assert points(ax)[3:] == [0.2, 0.5, 0.8]
+    shown = ticks(ax.xaxis)
+    assert [shown.pop(word) for word in ("None", "log2", "sqrt")] == points(ax)[:3]
+    assert points(ax) == sorted(points(ax))
+    assert shown == {"0.2": 0.2, "0.4": 0.4, "0.6": 0.6, "0.8": 0.8}
+
+
+@pytest.mark.parametrize(
+    ("values", "log", "labels"),
+    [
+        (["scale", 0.008, 0.002], True, ["scale", "0.002", "0.008"]),
+        (["scale", 0.3], True, ["scale", "0.3"]),
+        (["scale", 1e20], False, ["scale", "1e+20"]),
+        ([0.0, 0.1, 0.01], True, ["0", "0.01", "0.1"]),
+    ],
+    ids=["less than a decade", "one number", "one large number", "no place for 0"],
+)
+def test_a_slice_of_few_numbers_labels_them_beside_the_words(history, values, log, labels):
+    ax = plot_slice(mixed(history, values, log=log), "gamma")
+    shown = ticks(ax.xaxis)
+    assert list(shown) == labels
+    assert list(shown.values()) == sorted(set(points(ax)))
+
+
+def test_parallel_coordinates_keep_numbers_on_their_axis_and_words_below(history):
+    axes = plot_parallel(mixed(history, ["scale", 0.1, 0.001, None, 0.01]))
+    paths = [line.get_ydata() for line in axes.get_lines() if line.get_color() != GRID]
+    heights = {round(path[1], 9): path[0] for path in paths}
+    scale, most, least, none, middle = (heights[value] for value in (0, 0.25, 0.5, 0.75, 1))
+    assert none == 0 < scale < least < most == 1
+    assert middle == pytest.approx((least + most) / 2)
+    marks = {text.get_text(): text.xy[1] for text in axes.texts if text.xy[0] == 0}
+    assert marks == {"None": none, "scale": scale, "0.001": least, "0.1": most}
+
+
+def test_parallel_coordinates_of_numbers_only_or_words_only_fill_their_axis(history):
+    axes = plot_parallel(history)
+    marks = {(text.xy[0], text.get_text()): text.xy[1] for text in axes.texts}
+    assert marks == {
+        (0, "0.1"): 1,
+        (0, "0.025"): 0,
+        (1, "a"): 0,
+        (1, "b"): 1,
+        (2, "4"): 0.5,
+        (3, "0.5"): 0,
+        (3, "0.8"): 1,
+    }
 
 
 def test_pruned_trials_end_with_a_cross(history):

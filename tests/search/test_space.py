@@ -91,6 +91,10 @@ def test_whether_numbers_are_whole_is_what_the_schema_says():
             },
             "degree.when: 'kernel' has a condition itself",
         ),
+        (
+            {"degree": {"values": [2], "when": {"kernel": ["poly"]}}},
+            "degree.when: kernel is never poly, only rbf; so degree is never searched",
+        ),
     ],
 )
 def test_an_empty_space_is_told_in_one_line(space, line):
@@ -107,6 +111,14 @@ def test_a_grid_and_a_study_are_told_apart():
     config = parse_config({"models": [{"model": "svm", "grid": {"C": [1]}}]})
     with pytest.raises(ConfigError, match=r"models.0.grid: a study searches a space"):
         resolve_spaces(config)
+
+
+def test_a_study_takes_each_model_and_each_recipe_once():
+    config = parse_config({"models": ["svm", "knn", "svm"], "repeats": 3})
+    with pytest.raises(ConfigError) as caught:
+        resolve_spaces(config)
+    assert "models: svm stands there 2 times; a search takes each once" in str(caught.value)
+    assert "repeats: 3 is for `tenfold compare`" in str(caught.value)
 
 
 def test_a_parameter_without_effect_is_not_drawn():
@@ -139,6 +151,9 @@ def test_a_search_begins_at_the_defaults_or_as_near_as_can_be():
     start = start_of(space, {"C": 9.0, "depth": 4, "kernel": "rbf", "gamma": "scale"})
     assert start.drawn == {"C": 5.0, "depth": 4, "kernel": "linear", "gamma": 0.1}
     assert start.instead == {"gamma": "scale"}  # no number stands for it
+    assert not start.is_untuned
+    own = {"C": 3.0, "depth": 4, "kernel": "linear", "gamma": "scale"}
+    assert start_of(space, own).is_untuned
 
 
 def test_everything_that_a_finite_space_holds_is_listed_once():

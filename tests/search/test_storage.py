@@ -19,11 +19,16 @@ def test_by_default_studies_lie_in_the_workspace(studies):
 
 
 @pytest.mark.parametrize(
-    "url", ["mysql://host/name", "sqlite://", "sqlite:///:memory:", "studies.db", "journal"]
+    "url",
+    [
+        *("mysql://host/name", "sqlite://", "sqlite:///:memory:", "studies.db", "journal"),
+        "postgresql://me:secret@host:port/studies",
+    ],
 )
 def test_another_kind_of_address_is_refused_in_one_line(studies, url):
-    with pytest.raises(StudyError, match=r"allowed: sqlite:///FILE or postgresql://"):
+    with pytest.raises(StudyError, match=r"allowed: sqlite:///FILE or postgresql://") as caught:
         StudyStorage(url, studies)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_file_in_no_folder_is_told_in_one_line_and_nothing_is_made(studies):

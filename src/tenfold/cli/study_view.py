@@ -51,6 +51,8 @@ class StudyView:
         done = len(history.of("finished", "pruned", "failed"))
         self._began[history.name] = self._clock(), done
         kept = f"; {done} of them are done" if done else ""
+        if done >= history.n_trials:
+            kept = f" asked for, {done} are there: nothing is fitted; --more 10 adds ten"
         self.said(f"study {history.name}: {history.title}, {history.n_trials} trials{kept}")
         for name, values in history.space.items():
             self.said(f"  {name}: {values}")

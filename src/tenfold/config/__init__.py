@@ -1,7 +1,13 @@
 """What a user may ask for: schemas of parameters, experiments and settings."""
 
 from tenfold.config.experiment import DatasetConfig, ExperimentConfig, ModelEntry, name_for
-from tenfold.config.loading import dump_config, load_config, parse_config
+from tenfold.config.loading import (
+    dump_config,
+    load_config,
+    parse_config,
+    without_password,
+    without_passwords,
+)
 from tenfold.config.params import PARAMS, canonical_params
 from tenfold.config.schema import ModelParams
 from tenfold.config.settings import Settings, load_settings
@@ -22,4 +28,6 @@ __all__ = [
     "load_settings",
     "name_for",
     "parse_config",
+    "without_password",
+    "without_passwords",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -80,6 +81,24 @@ def dump_config(config: ExperimentConfig) -> str:
     from tenfold.config.yaml_text import write_mapping
 
     return write_mapping(config.model_dump(mode="json"))
+
+
+def without_passwords(config: ExperimentConfig) -> ExperimentConfig:
+    """Return a configuration that may be shown: the password of the studies' storage is hidden."""
+    if config.tune is None or config.tune.storage is None:
+        return config
+    tune = config.tune.model_copy(update={"storage": without_password(config.tune.storage)})
+    return config.model_copy(update={"tune": tune})
+
+
+def without_password(address: str) -> str:
+    """Return a database's address with ``***`` for its password.
+
+    >>> without_password("postgresql://ann:secret@host/studies")
+    'postgresql://ann:***@host/studies'
+    """
+    hidden = re.sub(r"(://[^/@:]*:)[^/]*@", r"\1***@", address)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", hidden)
 
 
 def _assign(tree: dict[str, Any], assignment: str) -> None:

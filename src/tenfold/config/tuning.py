@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -163,20 +163,28 @@ def space_problems(
 def _problems(
     schema: type[FrozenModel], name: str, searched: SearchedParameter
 ) -> Iterator[Problem]:
-    for other in searched.when:
+    for other, values in searched.when.items():
         if other == name or other not in schema.model_fields:
             yield ("when", other), f"is no other parameter. {nearest(other, schema.model_fields)}"
+        else:
+            yield from _list_problems(schema, other, values, ("when", other))
     if searched.values is not None:
-        if not searched.values:
-            yield ("values",), "is empty; give at least one value"
-        for index, value in enumerate(searched.values):
-            for message in value_problems(schema, name, value):
-                yield ("values", index), message
+        yield from _list_problems(schema, name, searched.values, ("values",))
         return
     for end in ("low", "high"):
         value = getattr(searched, end)
         for message in () if value is None else value_problems(schema, name, value):
             yield (end,), message
+
+
+def _list_problems(
+    schema: type[FrozenModel], name: str, values: Sequence[Any], place: tuple[str | int, ...]
+) -> Iterator[Problem]:
+    if not values:
+        yield place, "is empty; give at least one value"
+    for index, value in enumerate(values):
+        for message in value_problems(schema, name, value):
+            yield (*place, index), message
 
 
 def value_problems(schema: type[FrozenModel], name: str, value: Any) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tenfold.evaluation.plots import Axes, shorten
@@ -15,6 +15,11 @@ OBJECTIVE_TITLES: Mapping[str, str] = {
     "log_loss": "Log loss, select rows",
     "latency": "Prediction, µs an image",
 }
+
+_GAP = 0.3
+"""Between words and the numbers they stand beside, as a share of the length of the numbers."""
+_HEIGHTS = -0.08, 1.08
+"""What parallel coordinates show of their columns, which reach from 0 to 1."""
 
 
 def plot_history(history: StudyHistory, ax: Axes | None = None) -> Axes:
@@ -100,7 +105,7 @@ def plot_parallel(history: StudyHistory, ax: Axes | None = None) -> Axes:
             linewidth=2.2 if is_best else 1.2,
         )
     for place, column in enumerate(columns):
-        ax.axvline(place, color=GRID, linewidth=1)
+        ax.axvline(place, _share(column.begin, *_HEIGHTS), color=GRID, linewidth=1)
         for height, text in column.marks:
             ax.annotate(
                 shorten(text, 12),
@@ -115,7 +120,7 @@ def plot_parallel(history: StudyHistory, ax: Axes | None = None) -> Axes:
     ax.set_xticks(range(len(columns)), [shorten(title, 14) for title in titles])
     ax.set_yticks([])
     ax.set_xlim(-0.2, len(columns) - 0.5)
-    ax.set_ylim(-0.08, 1.08)
+    ax.set_ylim(*_HEIGHTS)
     ax.grid(visible=False)
     ax.spines["left"].set_visible(False)
     return ax
@@ -124,6 +129,8 @@ def plot_parallel(history: StudyHistory, ax: Axes | None = None) -> Axes:
 def plot_slice(history: StudyHistory, name: str, ax: Axes | None = None) -> Axes:
     """Draw the finished trials' values over one parameter.
 
+    Where it was a word in some trials and a number in others, the words stand left of the numbers.
+
     Args:
         history: At least one of its trials drew the parameter and finished.
         name: The parameter.
@@ -131,23 +138,19 @@ def plot_slice(history: StudyHistory, name: str, ax: Axes | None = None) -> Axes
     """
     ax = new_axes(3.2, 2.6) if ax is None else ax
     drawn = _drawn(history, name)
-    texts = [value for trial in drawn if not _is_number(value := trial.drawn[name])]
-    if texts:
-        labels = sorted({_text(trial.drawn[name]) for trial in drawn})
-        places: list[float] = [labels.index(_text(trial.drawn[name])) for trial in drawn]
-        ax.set_xticks(range(len(labels)), [shorten(label, 12) for label in labels])
-        ax.set_xlim(-0.5, len(labels) - 0.5)
-    else:
-        places = [float(trial.drawn[name]) for trial in drawn]
-        if name in history.log_scales:
-            ax.set_xscale("log")
-            ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-            ax.xaxis.set_minor_formatter(lambda _value, _: "")
+    scale = _Scale((trial.drawn[name] for trial in drawn), log=name in history.log_scales)
+    places = [scale.place(trial.drawn[name]) for trial in drawn]
+    if scale.is_log:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.xaxis.set_minor_formatter(lambda _value, _: "")
     ax.plot(places, [trial.values[0] for trial in drawn], "o", color=BLUE, markersize=4.5)
     best = history.best
     if best is not None and best in drawn:
         at = places[drawn.index(best)], best.values[0]
         ax.plot(*at, "o", color=VERMILLION, markersize=7)
+    if scale.slots:
+        _tick_slots(ax, scale)
     ax.set_xlabel(name)
     ax.set_ylabel(OBJECTIVE_TITLES[history.objectives[0]])
     return ax
@@ -216,24 +219,79 @@ def sliced(history: StudyHistory) -> tuple[str, ...]:
     return tuple(name for name in history.space if _drawn(history, name))
 
 
+class _Scale:
+    """Where values stand on an axis: numbers by their size, words in slots apart below them.
+
+    What a logarithmic axis has no place for, such as 0, stands among the words. Without numbers
+    the slots count from 0.
+    """
+
+    def __init__(self, values: Iterable[Any], *, log: bool) -> None:
+        self._log = log
+        given = list(values)
+        numbers = sorted(float(value) for value in given if self._has_size(value))
+        words = sorted({_text(value) for value in given if not self._has_size(value)})
+        self.is_log = log and bool(numbers)
+        self.ends = tuple(dict.fromkeys([*numbers[:1], *numbers[-1:]]))
+        if numbers:
+            low, high = self.even(numbers[0]), self.even(numbers[-1])
+            gap = _GAP * ((high - low) or max(1.0, abs(low)))
+            evenly = [low - gap * place for place in range(len(words), 0, -1)]
+        else:
+            gap, evenly = 1.0, [float(place) for place in range(len(words))]
+        self.slots = {word: self._back(at) for word, at in zip(words, evenly, strict=True)}
+        self.border = self._back(evenly[-1] + gap / 2) if words and numbers else None
+
+    def place(self, value: Any) -> float:
+        """Return where a value stands, in the unit of the numbers."""
+        return float(value) if self._has_size(value) else self.slots[_text(value)]
+
+    def even(self, place: float) -> float:
+        """Return a place such that equal distances look equal."""
+        return math.log(place) if self.is_log else place
+
+    def _back(self, even: float) -> float:
+        return math.exp(even) if self.is_log else even
+
+    def _has_size(self, value: Any) -> bool:
+        return _is_number(value) and math.isfinite(value) and (value > 0 or not self._log)
+
+
+def _tick_slots(ax: Axes, scale: _Scale) -> None:
+    """Mark each slot with its word, and the numbers only where there are numbers."""
+    ticks = {place: shorten(word, 12) for word, place in scale.slots.items()}
+    if scale.border is None:
+        ax.set_xlim(-0.5, len(ticks) - 0.5)
+    else:
+        low, high = scale.ends[0], scale.ends[-1]
+        major, minor = (
+            [at for at in _rounded(locator.tick_values(min(ticks), high)) if low <= at <= high]
+            for locator in (ax.xaxis.get_major_locator(), ax.xaxis.get_minor_locator())
+        )
+        # Less than a decade may hold no power of ten.
+        numbers = {at: f"{at:g}" for at in major} if len(major) > 1 else _ends_of(scale)
+        ticks |= numbers
+        ax.set_xticks([at for at in minor if at not in numbers], minor=True)
+        ax.axvline(scale.border, color=MUTED, linewidth=0.8, linestyle=":")
+    ax.set_xticks(list(ticks), list(ticks.values()))
+
+
 class _Column:
     """One axis of the parallel coordinates: values to heights from 0 to 1."""
 
     def __init__(self, values: Mapping[int, Any], *, log: bool) -> None:
-        self._numeric = all(_is_number(value) for value in values.values())
-        self._log = log and self._numeric
-        if self._numeric:
-            placed = {number: self._scaled(value) for number, value in values.items()}
-            low, high = min(placed.values()), max(placed.values())
-            self._heights = {n: _share(at, low, high) for n, at in placed.items()}
-            ends = min(values.values()), max(values.values())
-            shown = dict.fromkeys(ends)
-            self.marks = [(_share(self._scaled(end), low, high), f"{end:.3g}") for end in shown]
-        else:
-            labels = sorted({_text(value) for value in values.values()})
-            last = max(1, len(labels) - 1)
-            self._heights = {n: labels.index(_text(v)) / last for n, v in values.items()}
-            self.marks = [(place / last, label) for place, label in enumerate(labels)]
+        scale = _Scale(values.values(), log=log)
+        places = [*scale.slots.values(), *scale.ends]
+        low = scale.even(min(places))
+        high = scale.even(max(places)) if scale.ends else max(1.0, *places)
+
+        def height(place: float) -> float:
+            return _share(scale.even(place), low, high)
+
+        marks = {**{place: word for word, place in scale.slots.items()}, **_ends_of(scale)}
+        self.marks = [(height(place), text) for place, text in marks.items()]
+        self.begin = _HEIGHTS[0] if scale.border is None else height(scale.border)
+        self._heights = {n: height(scale.place(value)) for n, value in values.items()}
 
     @classmethod
     def of(cls, history: StudyHistory, name: str) -> _Column:
@@ -250,12 +308,18 @@ class _Column:
         """Return a trial's height; NaN, which draws nothing, where it has no value."""
         return self._heights.get(trial.number, math.nan)
 
-    def _scaled(self, value: float) -> float:
-        return math.log(value) if self._log else float(value)
-
 
 def _drawn(history: StudyHistory, name: str) -> Sequence[StudyTrial]:
     return [trial for trial in history.of("finished") if name in trial.drawn]
+
+
+def _ends_of(scale: _Scale) -> dict[float, str]:
+    return {end: _text(end) for end in scale.ends}
+
+
+def _rounded(ticks: Iterable[float]) -> list[float]:
+    """Return ticks without the last digits, by which a locator's 0.2 is not quite 0.2."""
+    return [float(f"{tick:.9g}") for tick in ticks]
 
 
 def _share(value: float, low: float, high: float) -> float:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from tenfold.config import PARAMS, ExperimentConfig, ModelEntry, SearchedParameter, TuneConfig
+from tenfold.config import (
+    PARAMS,
+    ExperimentConfig,
+    ModelEntry,
+    SearchedParameter,
+    TuneConfig,
+    canonical_params,
+)
 from tenfold.config.tuning import value_problems
 from tenfold.errors import ConfigError
 from tenfold.models import Choice, Range, Space, When, get_spec
@@ -36,15 +44,17 @@ class Drawer(Protocol):
 
 @dataclass(frozen=True)
 class Start:
-    """Where a search begins: the recipe without tuning.
+    """Where a search begins: the recipe without tuning, or what is nearest to it in the space.
 
     Args:
         drawn: By parameter the value to draw, in the space.
         instead: Values that no range holds, such as ``"scale"``, used in place of what is drawn.
+        is_untuned: Whether this is the recipe without tuning: the space holds all its values.
     """
 
     drawn: Mapping[str, Any]
     instead: Mapping[str, Any]
+    is_untuned: bool = True
 
 
 def resolve_spaces(config: ExperimentConfig) -> tuple[Space, ...]:
@@ -54,13 +64,26 @@ def resolve_spaces(config: ExperimentConfig) -> tuple[Space, ...]:
         ConfigError: As `resolve_space`, or a model has a grid.
     """
     tune = config.tune or TuneConfig()
-    gridded = [index for index, entry in enumerate(config.models) if entry.grid]
-    if gridded:
-        raise ConfigError(
-            f"models.{index}.grid: a study searches a space; use `tenfold tune --grid`, or write "
-            "'space' in place of 'grid'"
-            for index in gridded
+    problems = [
+        f"models.{index}.grid: a study searches a space; use `tenfold tune --grid`, or write "
+        "'space' in place of 'grid'"
+        for index, entry in enumerate(config.models)
+        if entry.grid
+    ]
+    counts = Counter(entry.model for entry in config.models)
+    problems += [
+        f"models: {name} stands there {count} times; a search takes each once: put what differs "
+        "into one space, with 'when' where it has an effect only beside some value"
+        for name, count in counts.items()
+        if count > 1
+    ]
+    if config.repeats > 1:
+        problems.append(
+            f"repeats: {config.repeats} is for `tenfold compare`; a study fits each recipe once, "
+            "leave it out"
         )
+    if problems:
+        raise ConfigError(problems)
     return tuple(
         resolve_space(entry, default_space=tune.default_space, place=f"models.{index}")
         for index, entry in enumerate(config.models)
@@ -97,7 +120,7 @@ def resolve_space(
         problems.append(
             f"{place}.space: nothing is searched; give a range or values of a parameter"
         )
-    problems += _circles(space, place)
+    problems += [*_circles(space, place), *_never_met(space, place, entry)]
     if problems:
         raise ConfigError(problems)
     return MappingProxyType(_ordered(space))
@@ -136,18 +159,22 @@ def start_of(space: Space, params: Mapping[str, Any]) -> Start:
     """
     drawn: dict[str, Any] = {}
     instead: dict[str, Any] = {}
+    is_untuned = True
     for name, dimension in space.items():
         if not is_searched(dimension, {**params, **drawn}):
             continue
         value = params[name]
         if isinstance(dimension, Choice):
+            # One value alone is fixed, as it would be among the parameters.
+            is_untuned &= value in dimension.values or len(dimension.values) == 1
             drawn[name] = encoded(value if value in dimension.values else dimension.values[0])
         elif isinstance(value, int | float):
             nearest = min(max(value, dimension.low), dimension.high)
+            is_untuned &= nearest == value
             drawn[name] = int(nearest) if dimension.whole else float(nearest)
         else:
             drawn[name], instead[name] = _middle(dimension), value
-    return Start(drawn, instead)
+    return Start(drawn, instead, is_untuned)
 
 
 def combinations(space: Space, base: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -240,6 +267,28 @@ def _circles(space: Space, place: str) -> list[str]:
         and (other := space.get(dimension.when.parameter)) is not None
         and other.when is not None
     ]
+
+
+def _never_met(space: Space, place: str, entry: ModelEntry) -> Iterator[str]:
+    """Yield a line for each condition that nothing which can be drawn meets."""
+    for name, dimension in space.items():
+        when = dimension.when
+        if when is None or isinstance(space.get(when.parameter), Range):
+            continue
+        other = space.get(when.parameter)
+        if isinstance(other, Choice):
+            found = other.values
+        elif entry.is_own_estimator:
+            continue  # what its defaults are, nobody knows here
+        else:
+            found = (canonical_params(entry.model, entry.params)[when.parameter],)
+        if not set(map(canonical_json, found)) & set(map(canonical_json, when.values)):
+            only = " or ".join(_shown(value) for value in found)
+            yield (
+                f"{place}.space.{name}.when: {when.parameter} is never "
+                f"{' or '.join(_shown(value) for value in when.values)}, only {only}; "
+                f"so {name} is never searched"
+            )
 
 
 def _ordered(space: Mapping[str, Dimension]) -> dict[str, Dimension]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tenfold._optional import require
+from tenfold.config import without_password
 from tenfold.errors import StorageError, StudyError
 from tenfold.workspace import Workspace
 
@@ -121,8 +122,10 @@ class StudyStorage:
     def _parsed(self, url: str) -> Any:
         try:
             parsed = self._alchemy.engine.make_url(url)
-        except self._alchemy.exc.ArgumentError as error:
-            raise StudyError(f"{url!r} is no address of a storage; allowed: {_FORMS}") from error
+        # A port that is no number raises ValueError.
+        except (self._alchemy.exc.ArgumentError, ValueError) as error:
+            shown = without_password(url)
+            raise StudyError(f"{shown!r} is no address of a storage; allowed: {_FORMS}") from error
         kind = parsed.drivername.partition("+")[0]
         if kind in ("postgresql", "postgres"):
             require("psycopg")

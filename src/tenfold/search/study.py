@@ -213,7 +213,7 @@ class Study:
         # What an own estimator's defaults are, nobody knows here.
         if is_empty and ":" not in plan.model:
             start = start_of(plan.space, plan.base)
-            kept = {keeping.START: True, keeping.INSTEAD: dict(start.instead)}
+            kept = {keeping.START: start.is_untuned, keeping.INSTEAD: dict(start.instead)}
             study.enqueue_trial(dict(start.drawn), user_attrs=kept)
         return study
 
