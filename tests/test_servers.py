@@ -36,6 +36,22 @@ class Answer(http.server.BaseHTTPRequestHandler):
         pass
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
 """
+#: Is ready once it answers, and takes longer than other servers to end, as it has to write.
+SLOW = """
+import http.server, signal, sys, threading
+def end(*_):
+    threading.Event().wait(4)
+    open("written", "w").close()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *words):
+        pass
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
 STARTER = """
 import pathlib, sys
 from test_servers import plan
@@ -47,7 +63,7 @@ sys.stdin.read()
 """
 
 
-def plan(folder, *, program=PAGE):
+def plan(folder, *, program=PAGE, **fields):
     """Return the plan of a server that is ready within a moment."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
@@ -60,6 +76,7 @@ def plan(folder, *, program=PAGE):
         health=url,
         log=folder / "page.log",
         folder=folder,
+        **fields,
     )
 
 
@@ -83,6 +100,13 @@ def test_a_server_ends_with_all_that_it_started(tmp_path, manners):
         assert len(processes) == 3
         assert not server.ended(within_s=0)
     assert not any(alive(process) for process in processes)
+
+
+@pytest.mark.parametrize(("fields", "written"), [({"end_limit_s": 60}, True), ({}, False)])
+def test_a_server_has_the_time_to_end_that_its_plan_gives(tmp_path, fields, written):
+    with Server(plan(tmp_path, program=SLOW, **fields)) as server:
+        server.wait_until_ready()
+    assert (tmp_path / "written").exists() is written
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -52,6 +52,16 @@ def hang(payload, on_event):
     on_event({"step": 0, "pid": os.getpid()})
     threading.Event().wait()
 """
+
+
+ENDLESS = """
+import threading
+from sklearn.base import BaseEstimator, ClassifierMixin
+class Endless(ClassifierMixin, BaseEstimator):
+    def fit(self, images, labels):
+        threading.Event().wait()
+"""
+CRON = "0 3 * * *"
 
 
 def start(*arguments, **environ):
@@ -574,3 +584,102 @@ def test_a_study_runs_as_a_flow_too(api, workspace):
         "searched",
         "COMPLETED",
     )
+
+
+@contextmanager
+def flows_served(home, *options, **environ):
+    """Serve flows within the block; Ctrl-C must end it cleanly."""
+    environ = {"TENFOLD_HOME": str(home), "PREFECT_RUNNER_POLL_FREQUENCY": "1", **environ}
+    served = start("flow", "serve", *options, **environ)
+    try:
+        read_until(served.stderr, "Ctrl-C")
+        yield
+        served.send_signal(signal.SIGINT)
+        _, errors = served.communicate(timeout=120)
+        assert (served.returncode, errors) == (0, "ended\n")
+    finally:
+        served.kill()
+        served.communicate()
+
+
+def deployments_of(api, name):
+    """Return by flow the deployments of an experiment."""
+    of_name = {"name": {"any_": [name]}}
+    found = runs(api, "deployments", deployments=of_name)
+    flows = {flow["id"]: flow["name"] for flow in runs(api, "flows", deployments=of_name)}
+    return {flows[deployment["flow_id"]]: deployment for deployment in found}
+
+
+def wait_for(look):
+    """Return what a look finds, once it finds anything."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        threading.Event().wait(0.1)
+    return pytest.fail("looked in vain")
+
+
+def wait_until_deployed(api, name, *flows):
+    """Return an experiment's active deployments by flow, once they are these and polled for."""
+
+    def look():
+        found = deployments_of(api, name)
+        active = {flow: made for flow, made in found.items() if not made["paused"]}
+        is_served = all(made["status"] == "READY" for made in active.values())
+        return active if is_served and set(active) == set(flows) else None
+
+    return wait_for(look)
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "flows"),
+    [
+        ("gridded", "{model: knn, grid: {n_neighbors: [3, 5]}}", {"compare": [CRON], "train": []}),
+        ("spacious", "{model: knn, space: {n_neighbors: [3, 5]}}", {"tune": [CRON]}),
+    ],
+)
+def test_the_flows_that_fit_are_served_and_one_is_due_by_itself(
+    api, home, tmp_path, name, model, flows
+):
+    from tenfold.flow import deployments
+
+    file = tmp_path / "experiment.yaml"
+    file.write_text(f"name: {name}\nmodels: [{model}]\n")
+    with connected(api):  # as an earlier call leaves it that was killed
+        (stale,) = {"tune", "compare"} - set(flows)
+        getattr(deployments, stale).to_deployment(name, cron=CRON).apply()
+    assert not deployments_of(api, name)[stale]["paused"]
+    with flows_served(home, str(file), "--cron", CRON):
+        served = wait_until_deployed(api, name, *flows)
+    found = {
+        flow: [schedule["schedule"]["cron"] for schedule in made["schedules"]]
+        for flow, made in served.items()
+    }
+    assert found == flows
+
+
+def test_the_end_of_serving_pauses_each_deployment_also_while_one_runs(api, home, tmp_path):
+    import httpx
+
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    options = ("--models", "endless:Endless", "--set", "name=endless", *SETS)
+    schedule = ("--cron", CRON, "--flow", "train")
+    with flows_served(home, *options, *schedule, PYTHONPATH=str(tmp_path)):
+        served = wait_until_deployed(api, "endless", "compare", "train")
+        assert [flow for flow, made in served.items() if made["schedules"]] == ["train"]
+        wanted = f"{api}/deployments/{served['train']['id']}/create_flow_run"
+        run = httpx.post(wanted, json={"state": {"type": "SCHEDULED"}}).raise_for_status().json()
+        of_run = {"id": {"any_": [run["id"]]}}
+        wait_for(lambda: runs(api, "task_runs", flow_runs=of_run))
+    assert {made["paused"] for made in deployments_of(api, "endless").values()} == {True}
+
+
+def test_a_schedule_that_is_none_is_told_before_anything_is_served(api, home):
+    options = ("--models", "sgd", "--set", "name=unserved", "--cron", "every night")
+    refused = start("flow", "serve", *options, TENFOLD_HOME=str(home))
+    said, errors = refused.communicate(timeout=120)
+    assert (refused.returncode, said) == (2, "")
+    example = "for example '0 3 * * *': every night at 3"
+    assert errors == f"error: --cron is 'every night'; give cron's five fields, {example}\n"
+    assert not deployments_of(api, "unserved")

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args
 
 from pydantic import Field
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from tenfold.config import ExperimentConfig, load_settings
+from tenfold.config import ExperimentConfig, load_settings, without_passwords
+from tenfold.errors import ConfigError, UsageError
 from tenfold.executor import Executor
 from tenfold.flow.artifacts import Reported, publish
 from tenfold.flow.connection import first_line, is_loss, went_away
 from tenfold.flow.executor import PrefectExecutor
 from tenfold.flow.observer import PrefectObserver
+from tenfold.search import expand_grid, resolve_spaces
 from tenfold.searching import NullStudyObserver
 from tenfold.workbench import local_executor, resolve_config
 
@@ -78,7 +83,9 @@ def run_in_flow(
         return state_of(results[0])
 
     try:
-        state = make_flow(name, body)(**config.model_dump(mode="json"), return_state=True)
+        state = make_flow(name, body)(
+            **without_passwords(config).model_dump(mode="json"), return_state=True
+        )
         if not results:
             state.result()  # raises what the work raised
     except Exception as error:
@@ -151,33 +158,55 @@ def make_flow(name: FlowName, function: Callable[..., Any]) -> Any:
     )(function)
 
 
-def deploy_and_serve(
-    names: Sequence[FlowName], parameters: Mapping[str, Any], *, cron: str | None
-) -> None:
-    """Deploy flows with an experiment as their defaults, and run what is asked for until stopped.
+def find_misfits(config: ExperimentConfig) -> dict[FlowName, str]:
+    """Return the flows that would refuse a configuration, each with its reason."""
+    checks: Mapping[FlowName, Callable[[ExperimentConfig], object]] = {
+        "compare": expand_grid,
+        "train": _check_train,
+        "tune": resolve_spaces,
+    }
+    found: dict[FlowName, str] = {}
+    for name, check in checks.items():
+        try:
+            check(config)
+        except UsageError as error:
+            found[name] = "; ".join(str(error).splitlines())
+    return found
+
+
+def deploy_and_serve(crons: Mapping[FlowName, str | None], parameters: Mapping[str, Any]) -> None:
+    """Deploy flows with an experiment as their defaults, and run what is asked for until SIGTERM.
+
+    The main function of a process. When it ends, it pauses the deployments; when it starts, those
+    of earlier calls that it does not make anew.
 
     Args:
-        names: The flows; each deployment is called as the experiment.
+        crons: By flow when it starts by itself, in cron's five fields; None: only when asked.
+            Each deployment is called as the experiment.
         parameters: The experiment: their defaults.
-        cron: When they start by themselves, in cron's five fields; None: only when asked.
     """
     from prefect import serve
     from prefect.types.entrypoint import EntrypointType
 
     from tenfold.flow import deployments
 
-    serve(
-        *(
-            getattr(deployments, name).to_deployment(
-                parameters["name"],
-                cron=cron,
-                parameters=dict(parameters),
-                entrypoint_type=EntrypointType.MODULE_PATH,
-            )
-            for name in names
-        ),
-        print_starting_message=False,
-    )
+    made = [
+        getattr(deployments, name).to_deployment(
+            parameters["name"],
+            cron=cron,
+            parameters=dict(parameters),
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+        for name, cron in crons.items()
+    ]
+    _pause([f"{name}/{parameters['name']}" for name in FLOWS if name not in crons])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Prefect sets its own
+    try:
+        # Prefect's own pausing is broken off when it is ended while a flow run is under way.
+        serve(*made, pause_on_shutdown=False, print_starting_message=False)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        _pause([f"{name}/{parameters['name']}" for name in crons])
 
 
 def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
@@ -189,6 +218,23 @@ def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )
+
+
+def _check_train(config: ExperimentConfig) -> None:
+    if len(config.models) > 1:
+        raise ConfigError([f"models: got {len(config.models)}; it trains one"])
+    expand_grid(config)
+
+
+def _pause(names: Sequence[str]) -> None:
+    """Pause deployments, so that nothing becomes due that nobody would run."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        for name in names:
+            with suppress(ObjectNotFound):  # there never was one
+                client.pause_deployment(client.read_deployment_by_name(name).id)
 
 
 def _address() -> str:

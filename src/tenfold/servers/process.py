@@ -42,6 +42,7 @@ class ServerPlan:
         environ: Variables set for it, beside those of this process; None removes one.
         folder: What it works in.
         starting: Makes a context within which it starts; the first to start may make a database.
+        end_limit_s: How long its end may take once it is asked for; then it is killed.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ServerPlan:
     folder: Path
     environ: Mapping[str, str | None] = field(default_factory=dict)
     starting: Callable[[], ExitStack] = ExitStack
+    end_limit_s: float = _END_S
 
 
 class Server:
@@ -72,9 +74,10 @@ class Server:
         self._starting = plan.starting()
         write_text(plan.log, "")
         environ = {**os.environ, **plan.environ}
+        watching = f"from tenfold.servers import watch; watch({float(plan.end_limit_s)})"
         with plan.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 our own words
-                [sys.executable, "-c", "from tenfold.servers import watch; watch()", *plan.command],
+                [sys.executable, "-c", watching, *plan.command],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -145,10 +148,13 @@ class Server:
         return " / ".join(lines[-_LOG_LINES:]) or f"it said nothing in {self._plan.log}"
 
 
-def watch() -> None:
+def watch(end_limit_s: float) -> None:
     """Run the command in the arguments until it ends, or until standard input closes.
 
     The main function of the process between a command and its server.
+
+    Args:
+        end_limit_s: How long the end of the command may take.
     """
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
@@ -166,7 +172,7 @@ def watch() -> None:
     for wait in (lambda: os.read(0, 1), server.wait):
         threading.Thread(target=end_after, args=(wait,), daemon=True).start()
     over.wait()
-    _end_tree(server.pid)
+    _end_tree(server.pid, end_limit_s)
     sys.exit(server.wait())
 
 
@@ -202,7 +208,7 @@ def find_port(port: int | None, *, host: str = LOOPBACK) -> int:
         return int(probe.getsockname()[1])
 
 
-def _end_tree(pid: int) -> None:
+def _end_tree(pid: int, limit_s: float) -> None:
     """End a process and all below it: politely, and after some seconds not."""
     psutil = require("psutil")
     try:
@@ -213,7 +219,7 @@ def _end_tree(pid: int) -> None:
     for process in tree:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
-    _, left = psutil.wait_procs(tree, timeout=_END_S)
+    _, left = psutil.wait_procs(tree, timeout=limit_s)
     for process in left:
         with suppress(psutil.NoSuchProcess):
             process.kill()
