@@ -13,7 +13,8 @@ from tenfold.records import FitUnit, TrialResult
 from tenfold.schedule import Schedule
 from tenfold.worker import Caller, InlineCaller, WorkerProcess
 
-Fit = Callable[[FitUnit, Caller], tuple[TrialResult, ...]]
+Results = tuple[TrialResult, ...]
+Fit = Callable[[FitUnit, Caller], Results]
 #: Of the memory that is available when a run starts; the rest is for what was estimated too low.
 MEMORY_SHARE = 0.8
 
@@ -25,8 +26,17 @@ class Executor(Protocol):
         """Yield each unit's results as they come, in any order; start them in the order given."""
         ...
 
+    def within(self, unit: FitUnit, work: Callable[[], Results]) -> Results:  # noqa: ARG002
+        """Do the work of a unit inside another that is running, such as a trial of a search.
 
-class NoExecutor:
+        Args:
+            unit: What it is called where runs are shown.
+            work: Fits it.
+        """
+        return work()
+
+
+class NoExecutor(Executor):
     """Runs nothing: an experiment of remembered trials alone."""
 
     def run(self, units: Sequence[FitUnit], fit: Fit) -> Iterator[tuple[TrialResult, ...]]:  # noqa: ARG002
@@ -41,7 +51,7 @@ class NoExecutor:
         return iter(())
 
 
-class LocalExecutor:
+class LocalExecutor(Executor):
     """Runs units in worker processes of this machine.
 
     How many run at once never changes a result: each unit brings its own number of threads.

@@ -203,7 +203,9 @@ class Search:
         try:
             result = self.workbench.sweep.read(unit, self._runs)
             if result is None:
-                (result,) = replace(self.workbench.runner, observer=observer)(unit, caller)
+                runner = replace(self.workbench.runner, observer=observer)
+                executor = self.workbench.sweep.executor
+                (result,) = executor.within(unit, lambda: runner(unit, caller))
             else:  # what is remembered is judged as if it were run
                 steps = [int(told.get("step", at)) for at, told in enumerate(result.history, 1)]
                 for step, metrics in zip(steps, result.history, strict=True):

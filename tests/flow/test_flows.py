@@ -22,6 +22,7 @@ from tenfold.errors import (
     ServerError,
     TrackingError,
     TrialError,
+    TrialPrunedError,
     UnreachableServerError,
     UsageError,
 )
@@ -30,6 +31,7 @@ from tenfold.executor import LocalExecutor
 from tenfold.experiment import run_experiment
 from tenfold.flow import PrefectClusterExecutor, PrefectExecutor, connected, run_in_flow
 from tenfold.records import FitUnit, Numerics, Trial, TrialResult
+from tenfold.search import expand_grid
 from tenfold.searching import NullStudyObserver
 from tenfold.servers import Server, find_prefect
 from tenfold.tuning import run_tuning
@@ -579,11 +581,33 @@ def test_a_study_runs_as_a_flow_too(api, workspace):
     raw = {"name": "searched", "models": ["sgd"], "dataset": SMALL, "threads": 1, "tune": tune}
     with connected(api):
         found = run_in_flow("tune", run_tuning, parse_config({**raw, "units_at_once": 0}))
-    assert [trial.state for trial in found.histories[0].trials] == ["finished"] * 2
+    trials = found.histories[0].trials
+    assert [trial.state for trial in trials] == ["finished"] * 2
+    names = {f"SGD {trial.label}" for trial in trials} | {"SGD search"}
+    assert tasks_of(api, "tune", count=3).keys() == names
     assert (latest(api, "tune")["name"], latest(api, "tune")["state_type"]) == (
         "searched",
         "COMPLETED",
     )
+
+
+def test_a_trial_that_is_given_up_inside_a_search_is_a_task_that_says_so(api, workspace):
+    config = parse_config({"name": "pruned", "models": ["sgd"], "dataset": SMALL})
+    (trial,) = expand_grid(config)
+    unit = FitUnit((trial,), ("key",), Numerics("cpu", "float32", 1))
+
+    def give_up():
+        raise TrialPrunedError("pruned at step 1")
+
+    def search(config, executor, **options):
+        with pytest.raises(TrialPrunedError):
+            executor.within(unit, give_up)
+        raise TrialError("the search is over")
+
+    with connected(api), pytest.raises(TrialError, match="the search is over"):
+        run_in_flow("tune", search, config)
+    (task,) = tasks_of(api, "tune").values()
+    assert (task["name"], task["state_name"]) == (unit.name, "Pruned")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 
 from tenfold.cluster.connection import connected
 from tenfold.cluster.desk import Desk, Submit
-from tenfold.executor import Fit
+from tenfold.executor import Executor, Fit
 from tenfold.machine import profile
 from tenfold.records import FitUnit, TrialResult
 from tenfold.remote import work
@@ -21,7 +21,7 @@ from tenfold.worker import OnEvent
 _PREPARE = "tenfold.fitting:prepare"
 
 
-class ClusterExecutor:
+class ClusterExecutor(Executor):
     """Runs units on the workers of a Dask cluster, one task each.
 
     This process starts and ends the trials' runs; a worker fits, and hands the files over to the

@@ -12,13 +12,13 @@ from typing import Any
 
 from tenfold._optional import require
 from tenfold.cluster import ClusterExecutor, Pending
-from tenfold.executor import Fit
+from tenfold.executor import Executor, Fit
 from tenfold.flow.connection import is_loss, went_away
 from tenfold.records import FitUnit, TrialResult
 from tenfold.remote import work
 
 
-class PrefectClusterExecutor:
+class PrefectClusterExecutor(Executor):
     """Runs units as tasks of the flow run that is under way, on a Dask cluster.
 
     Dask runs a unit again whose worker died; Prefect shows it as one task. Only names and keys go

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tenfold.errors import TrackingError, WorkerKilledError
-from tenfold.executor import Fit, LocalExecutor
+from tenfold.errors import TrackingError, TrialPrunedError, WorkerKilledError
+from tenfold.executor import Executor, Fit, LocalExecutor, Results
 from tenfold.records import FitUnit, TrialResult
 from tenfold.schedule import Schedule
 from tenfold.worker import Caller, OnEvent
+
+logger = logging.getLogger(__name__)
 
 #: Seconds before a unit is tried again after something failed that was not its fault.
 RETRY_DELAYS_S = (2.0, 10.0)
 
 
-class PrefectExecutor:
+class PrefectExecutor(Executor):
     """Runs units as tasks of the flow run that is under way, with what a local executor has.
 
     A task whose worker was killed, or whose tracker could not be reached, is run again; one whose
@@ -37,7 +40,6 @@ class PrefectExecutor:
     def run(self, units: Sequence[FitUnit], fit: Fit) -> Iterator[tuple[TrialResult, ...]]:
         """Yield each unit's results as they come; closing the iterator ends what runs."""
         from prefect.context import TaskRunContext
-        from prefect.states import Completed, Failed
         from prefect.task_runners import ThreadPoolTaskRunner
 
         started: list[tuple[FitUnit, Caller]] = []
@@ -49,10 +51,7 @@ class PrefectExecutor:
             assert context is not None, "Prefect runs a task in its context"
             last = context.task_run.run_count > len(self.retry_delays_s)
             found = results[number] = fit(unit, caller if last else _SpareCaller(caller))
-            failed = [result for result in found if result.status == "failed"]
-            if failed:
-                return Failed(message=f"{failed[0].trial.name}: {failed[0].error}")
-            return Completed()
+            return _state_of(found)
 
         threads: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(self.local.most_at_once)
         with threads as runner, self.local.scheduled(units) as schedule:
@@ -62,19 +61,61 @@ class PrefectExecutor:
                     future.result()  # raises what the fit raised
                 yield results.pop(number)
 
-    def _task(self, function: Callable[..., Any]) -> Any:
+    def within(self, unit: FitUnit, work: Callable[[], Results]) -> Results:
+        """Do the work as a task inside the one that is under way."""
+        from prefect.states import Completed
+
+        results: list[Results] = []
+        raised: list[BaseException] = []
+
+        def fit_trial(name: str, keys: Sequence[str]) -> Any:  # noqa: ARG001  # to be seen
+            try:
+                results.append(work())
+            except TrialPrunedError as error:
+                raised.append(error)
+                return Completed(name="Pruned", message=str(error))
+            except BaseException as error:
+                raised.append(error)
+                raise
+            return _state_of(results[0])
+
+        try:
+            state = self._task(fit_trial, retries=False)(
+                unit.name, list(unit.keys), return_state=True
+            )
+            if not (results or raised):
+                state.result()  # raises why it was not even begun
+        except Exception:
+            if not (results or raised):
+                raise
+            logger.info("Prefect could not be told how %s ended", unit.name, exc_info=True)
+        if raised:
+            raise raised[0]
+        return results[0]
+
+    def _task(self, function: Callable[..., Any], *, retries: bool = True) -> Any:
         from prefect import task
         from prefect.cache_policies import NO_CACHE
 
         return task(
             name="fit",
             task_run_name="{name}",
-            retries=len(self.retry_delays_s),
+            retries=len(self.retry_delays_s) if retries else 0,
             retry_delay_seconds=list(self.retry_delays_s),
             retry_condition_fn=_is_transient,
             persist_result=False,
             cache_policy=NO_CACHE,
         )(function)
+
+
+def _state_of(results: Results) -> Any:
+    """Return the state in which the task of these results ends."""
+    from prefect.states import Completed, Failed
+
+    failed = [result for result in results if result.status == "failed"]
+    if failed:
+        return Failed(message=f"{failed[0].trial.name}: {failed[0].error}")
+    return Completed()
 
 
 def _run_as_tasks(
