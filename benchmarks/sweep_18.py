@@ -7,10 +7,10 @@ One side is ``tenfold compare experiments/mnist-18.yaml`` in a fresh workspace, 
 fits, graphs, report; as many fits of one thread run at once as there are cores. The other side is
 stock scikit-learn in float64 and plain PyTorch loops with the grid's own batch sizes, rates and
 epochs, each on all cores; of these only fit and prediction count. Both learn from the same training
-rows. Labels of KNN and forest must be equal on every
-test image; of the others the accuracy must not be lower: the 95 % interval of the paired
-difference must reach 0. The figures published for the same rows, by the public MNIST project whose
-grid this is, stand beside; they are of fits on all 60,000 images.
+rows. Labels of KNN and forest must be equal on every test image; of the others the accuracy must
+not be lower: the 95 % interval of the paired difference must reach 0. The figures published for the
+same rows, by the public MNIST project whose grid this is, stand beside; they are of fits on all
+60,000 images.
 
 Every run is a process of its own and leaves a JSON file in `--out`; what is on file is not run
 again, so a series that was stopped goes on with the same command.

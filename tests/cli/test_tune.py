@@ -78,6 +78,16 @@ def test_after_each_trial_the_standing_and_the_time_left_are_said():
     ]
 
 
+def test_a_study_that_has_its_trials_says_that_none_is_run():
+    lines = []
+    view = StudyView(SimpleNamespace(said=lines.append))
+    done = (trial(0, 0.9), trial(1))
+    history = StudyHistory("mine", "sgd", "SGD", ("accuracy",), {}, frozenset(), 2, done)
+    view.begun(history)
+    said = "study mine: SGD, 2 trials asked for, 2 are there: none is run; --more 10 adds ten"
+    assert lines == [said]
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

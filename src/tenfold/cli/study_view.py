@@ -52,7 +52,7 @@ class StudyView:
         self._began[history.name] = self._clock(), done
         kept = f"; {done} of them are done" if done else ""
         if done >= history.n_trials:
-            kept = f" asked for, {done} are there: nothing is fitted; --more 10 adds ten"
+            kept = f" asked for, {done} are there: none is run; --more 10 adds ten"
         self.said(f"study {history.name}: {history.title}, {history.n_trials} trials{kept}")
         for name, values in history.space.items():
             self.said(f"  {name}: {values}")

@@ -273,9 +273,9 @@ def _never_met(space: Space, place: str, entry: ModelEntry) -> Iterator[str]:
     """Yield a line for each condition that nothing which can be drawn meets."""
     for name, dimension in space.items():
         when = dimension.when
-        if when is None or isinstance(space.get(when.parameter), Range):
+        other = None if when is None else space.get(when.parameter)
+        if when is None or isinstance(other, Range):
             continue
-        other = space.get(when.parameter)
         if isinstance(other, Choice):
             found = other.values
         elif entry.is_own_estimator:
