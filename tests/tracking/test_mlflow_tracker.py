@@ -107,6 +107,23 @@ def test_runs_whose_process_is_gone_are_closed_and_others_are_left(tracker, clie
     assert client.get_run(alive).info.status == "KILLED"
 
 
+def test_a_run_that_ends_while_others_look_whether_it_lives_stays_finished(
+    tracker, client, folder, workspace
+):
+    run_id = tracker.start(TRIAL, "key-1", parent=begin(tracker))
+
+    class Late(Workspace):
+        """Another process's, which looks at a lock when its holder has just ended."""
+
+        def is_held(self, name):
+            if name == "key-1":
+                tracker.finish(run_id, folder, {})
+            return super().is_held(name)
+
+    MlflowTracker(Late(workspace.home), "mine")
+    assert client.get_run(run_id).info.status == "FINISHED"
+
+
 @pytest.mark.parametrize("name", ["another-machine:{home}", "{machine}:/before-it-was-moved"])
 def test_runs_of_this_workspace_under_an_earlier_name_are_closed(tracker, client, workspace, name):
     machine = workspace.identity.partition(":")[0]

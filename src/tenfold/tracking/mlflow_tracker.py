@@ -247,9 +247,16 @@ class MlflowTracker:
     def _close_stale(self) -> None:
         """End the runs whose process is gone."""
         # MLflow quotes with one kind of quote only, so a path is compared here, not in the query.
-        found = {run.info.run_id: run for run in self._search("attributes.status = 'RUNNING'")}
-        for run in found.values():
-            if WORKSPACE_TAG in run.data.tags and self._is_stale(run, found):
+        running = "attributes.status = 'RUNNING'"
+        found = {run.info.run_id: run for run in self._search(running)}
+        stale = {
+            run_id
+            for run_id, run in found.items()
+            if WORKSPACE_TAG in run.data.tags and self._is_stale(run, found)
+        }
+        # Asked again: a run may have ended before its lock was looked at.
+        for run in list(self._search(running)) if stale else ():
+            if run.info.run_id in stale:
                 logger.info("closing %s, whose process is gone", run.info.run_name)
                 self.fail(run.info.run_id, "its process ended without a word", status="KILLED")
 
