@@ -1,9 +1,11 @@
 """Kills, interrupts and company: nothing is lost, nothing is done twice."""
 
 import csv
+import ctypes
 import errno
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -134,12 +136,37 @@ def test_a_killed_experiment_goes_on_where_it_was(gates, workspace):
     assert rows(workspace) == resumed
 
 
-def test_an_interrupt_ends_cleanly_and_keeps_what_is_finished(gates, workspace):
+def interrupt(process, *, thread=None):
+    """Send what Ctrl-C sends; to one thread, where the system would choose that one."""
+    tgkill = 234  # of x86-64
+    libc = ctypes.CDLL(None, use_errno=True)
+    if thread is None:
+        process.send_signal(signal.SIGINT)
+    elif libc.syscall(tgkill, process.pid, thread, int(signal.SIGINT)):
+        raise OSError(ctypes.get_errno(), "tgkill")
+
+
+@pytest.mark.parametrize(
+    "which",
+    [
+        "main thread",
+        pytest.param(
+            "another thread",
+            marks=pytest.mark.skipif(
+                (sys.platform, platform.machine()) != ("linux", "x86_64"),
+                reason="only there it is known how to signal another process's thread",
+            ),
+        ),
+    ],
+)
+def test_an_interrupt_ends_cleanly_and_keeps_what_is_finished(which, gates, workspace):
     let(gates, 0)
     process = start(gates)
     wait_at(gates, process, 1)
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
+    here = psutil.Process(process.pid)
+    children = here.children(recursive=True)
+    others = [thread.id for thread in here.threads() if thread.id != process.pid]
+    interrupt(process, thread=others[-1] if which == "another thread" else None)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted" in err

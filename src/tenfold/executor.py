@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -17,6 +17,9 @@ Results = tuple[TrialResult, ...]
 Fit = Callable[[FitUnit, Caller], Results]
 #: Of the memory that is available when a run starts; the rest is for what was estimated too low.
 MEMORY_SHARE = 0.8
+#: A thread that waits wakes as often: where the system hands Ctrl-C to another thread of the
+#: process, Python raises it in the main one when that runs next; a wait without end never does.
+LOOK_S = 0.5
 
 
 class Executor(Protocol):
@@ -34,6 +37,15 @@ class Executor(Protocol):
             work: Fits it.
         """
         return work()
+
+
+def as_they_come(futures: Iterable[Future[Results]]) -> Iterator[Results]:
+    """Yield the results of futures in the order in which they end; raise the first error."""
+    left = set(futures)
+    while left:
+        done, left = wait(left, timeout=LOOK_S, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield future.result()
 
 
 class NoExecutor(Executor):
@@ -97,8 +109,7 @@ class LocalExecutor(Executor):
 
             futures = [pool.submit(run_next) for _ in units]
             try:
-                for future in as_completed(futures):
-                    yield future.result()
+                yield from as_they_come(futures)
             finally:
                 for future in futures:
                     future.cancel()

@@ -6,12 +6,12 @@ import contextvars
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tenfold.cluster.connection import connected
 from tenfold.cluster.desk import Desk, Submit
-from tenfold.executor import Executor, Fit
+from tenfold.executor import Executor, Fit, as_they_come
 from tenfold.machine import profile
 from tenfold.records import FitUnit, TrialResult
 from tenfold.remote import work
@@ -60,8 +60,7 @@ class ClusterExecutor(Executor):
                     for unit in units
                 ]
                 try:
-                    for future in as_completed(futures):
-                        yield future.result()
+                    yield from as_they_come(futures)
                 finally:
                     for future in futures:
                         future.cancel()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from tenfold.errors import TrackingError, TrialPrunedError, WorkerKilledError
-from tenfold.executor import Executor, Fit, LocalExecutor, Results
+from tenfold.executor import LOOK_S, Executor, Fit, LocalExecutor, Results
 from tenfold.records import FitUnit, TrialResult
 from tenfold.schedule import Schedule
 from tenfold.worker import Caller, OnEvent
@@ -149,10 +150,16 @@ def _run_as_tasks(
 
     start_all_that_may()
     for _ in range(count):
-        number, future = ended.get()
+        number, future = _next(ended)
         schedule.give_back(*started[number])
         start_all_that_may()
         yield number, future
+
+
+def _next(ended: queue.SimpleQueue[tuple[int, Any]]) -> tuple[int, Any]:
+    while True:
+        with suppress(queue.Empty):
+            return ended.get(timeout=LOOK_S)
 
 
 class _WorkerLostError(Exception):
