@@ -13,6 +13,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tenfold.heap import cycles_left
+
 Emit = Callable[[Mapping[str, Any]], None]
 
 
@@ -20,6 +22,7 @@ class _StoppedByParentError(BaseException):
     """The parent wants no answer any more; no ``except Exception`` of a library may catch it."""
 
 
+@cycles_left()
 def serve(lifeline: int) -> None:
     """Answer calls from standard input until it closes; the main loop of a worker process.
 

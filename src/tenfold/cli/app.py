@@ -10,6 +10,7 @@ import typer
 
 from tenfold.cli import answers, compare, data, flow, models, servers, system, train, tune
 from tenfold.errors import TenfoldError
+from tenfold.heap import cycles_left
 
 app = typer.Typer(
     help="Small images to a compared, tuned, tracked, exported and served classifier.",
@@ -65,7 +66,8 @@ def _root(
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     try:
-        app()
+        with cycles_left():
+            app()
     except TenfoldError as error:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)
