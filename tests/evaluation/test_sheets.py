@@ -3,6 +3,7 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from tenfold.evaluation import pick_samples
@@ -26,16 +27,38 @@ def test_a_large_image_is_shrunk():
     assert open_uri(to_data_uri(image, (300, 100))).shape == (64, 21)
 
 
+def shown_on(axes):
+    """Return the places (left, top, right, bottom) and pixels of the images on a sheet."""
+    (sheet,) = axes.get_images()
+    pixels, (_, width, height, _) = sheet.get_array(), sheet.get_extent()
+    solid = pixels[..., 3] > 0
+    across = np.flatnonzero(np.diff(solid.any(axis=0), prepend=False, append=False))
+    down = np.flatnonzero(np.diff(solid.any(axis=1), prepend=False, append=False))
+    wide, tall = width / solid.shape[1], height / solid.shape[0]
+    for top, bottom in down.reshape(-1, 2):
+        for left, right in across.reshape(-1, 2):
+            part = slice(top, bottom), slice(left, right)
+            if solid[part].all():
+                yield (left * wide, top * tall, right * wide, bottom * tall), pixels[part][..., 0]
+
+
 @pytest.mark.parametrize("count", [1, 7, 25])
 def test_a_sheet_shows_every_image_with_its_caption(count):
-    images = np.zeros((count, 6), dtype=np.uint8)
+    images = np.arange(6 * count, dtype=np.uint8).reshape(count, 6)
     with chart_style():
         axes = plot_sheet(images, (2, 3), [f"c{i}" for i in range(count)])
-        assert len(axes.get_images()) == count
+        shown = [pixels.ravel().tolist() for _, pixels in shown_on(axes)]
+        assert shown == images.tolist()
         assert [text.get_text() for text in axes.texts] == [f"c{i}" for i in range(count)]
         given = new_axes()
         assert plot_sheet(images, (2, 3), ["x"] * count, given) is given
     assert to_png(axes, dpi=50)
+
+
+def test_of_large_images_a_sheet_takes_as_many_pixels_as_it_can_show():
+    with chart_style():
+        axes = plot_sheet(np.full((3, 900 * 500), 9, dtype=np.uint8), (900, 500), ["x"] * 3)
+        assert [pixels.shape for _, pixels in shown_on(axes)] == [(180, 167)] * 3
 
 
 def test_samples_show_every_class_alike():
@@ -53,7 +76,8 @@ def test_captions_touch_neither_each_other_nor_an_image(shape, caption):
         axes = plot_sheet(images, shape, [caption] * 23)
         axes.figure.draw_without_rendering()
         boxes = [text.get_window_extent() for text in axes.texts]
-        boxes += [image.get_window_extent() for image in axes.get_images()]
+        corners = (np.reshape(place, (2, 2)) for place, _ in shown_on(axes))
+        boxes += [Bbox(axes.transData.transform(found)) for found in corners]
     assert len(boxes) == 46
     for at, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[:at])

@@ -135,15 +135,19 @@ def chart_style() -> Iterator[None]:
         yield
 
 
-def new_axes(width: float = 4.8, height: float = 3.4) -> Any:
+def new_axes(width: float = 4.8, height: float = 3.4, *, bare: bool = False) -> Any:
     """Return the axes of a new figure that belongs to no window and no global state.
 
     Args:
         width: Inches.
         height: Inches.
+        bare: The axes fill the figure, and nothing stands around them. It is then drawn once; to
+            find the room for titles and ticks, matplotlib draws a figure twice.
     """
-    figure = require("matplotlib.figure").Figure(figsize=(width, height), layout="constrained")
-    return figure.add_subplot()
+    make_figure = require("matplotlib.figure").Figure
+    if bare:
+        return make_figure(figsize=(width, height)).add_axes((0, 0, 1, 1))
+    return make_figure(figsize=(width, height), layout="constrained").add_subplot()
 
 
 def to_svg(axes: Any) -> bytes:
