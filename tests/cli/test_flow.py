@@ -49,3 +49,13 @@ def test_a_flow_that_cannot_run_the_configuration_is_refused_with_the_reason(
 def test_a_flow_without_a_schedule_is_refused():
     with pytest.raises(UsageError, match="--flow says what --cron starts; give --cron too"):
         serve(models="knn", flow="compare")
+
+
+def test_a_password_is_not_given_to_prefect(tmp_path):
+    file = tmp_path / "experiment.yaml"
+    file.write_text(
+        f"models: [{SPACE}]\ntune: {{storage: 'postgresql://ann:secret@host/studies'}}\n"
+    )
+    with pytest.raises(UsageError, match="storage has a password.* PGPASSWORD or .*pgpass") as told:
+        serve(file)
+    assert "secret" not in str(told.value)

@@ -13,7 +13,7 @@ import typer
 
 from tenfold.cli.executors import FlowName, find_api, keep_prefect_quiet
 from tenfold.cli.running import Dataset, Sets, comparison, overrides_of
-from tenfold.config import load_settings
+from tenfold.config import load_settings, without_passwords
 from tenfold.errors import ServerError, UsageError
 from tenfold.servers import Server, ServerPlan
 from tenfold.workspace import Workspace
@@ -63,6 +63,11 @@ def serve(
     from tenfold.flow.flows import find_misfits
 
     made = comparison(config, models, overrides_of(sets), dataset)
+    if without_passwords(made) != made:
+        raise UsageError(
+            "tune.storage has a password, which Prefect would keep and show to whoever sees its "
+            "page; leave it out, and set PGPASSWORD or write it to ~/.pgpass"
+        )
     misfits = find_misfits(made)
     crons = _crons(misfits, cron=cron, flow=flow)
     api = find_api()
