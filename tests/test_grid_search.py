@@ -1,6 +1,7 @@
 """Grid search: scikit-learn's table, honest folds, fits shared, the best fitted and tested."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ import tenfold.reporting
 from tenfold.config import load_settings, parse_config
 from tenfold.errors import ConfigError, TrialError
 from tenfold.executor import LocalExecutor
+from tenfold.experiment import run_experiment
 from tenfold.grid_search import run_grid_search
 from tenfold.runner import NullObserver
+from tenfold.tracking import MlflowTracker
 
 KNN = {"model": "knn", "grid": {"n_neighbors": [1, 3, 9], "weights": ["uniform", "distance"]}}
 
@@ -46,6 +49,20 @@ class Fits(NullObserver):
 
     def started(self, unit):
         self.names.append(unit.name)
+
+
+def record_of(workspace, run_id):
+    tracker = MlflowTracker(workspace, None)
+    with tracker.folder(run_id, only=("trial.json",)) as folder:
+        return json.loads((folder / "trial.json").read_text(encoding="utf-8"))
+
+
+def numbers_in(value):
+    """Return the numbers of nested lists and objects, in order."""
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+        return [number for part in parts for number in numbers_in(part)]
+    return [value] if isinstance(value, int | float) else []
 
 
 def table_of(result, model):
@@ -86,11 +103,70 @@ def test_combinations_that_one_fit_answers_share_it_and_no_model_is_fitted_for_t
     fits = Fits()
     result = run_grid_search(config(KNN), observer=fits)
     assert len(fits.names) == 3  # two kinds of votes, each for three numbers; then the best
+    assert fits.names[-1].endswith("(refit)")
     (row,) = result.leaderboard.rows
     assert row.label == result.tables[0].best.label
     again = Fits()
     run_grid_search(config(KNN), observer=again)
     assert again.names == []
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"model": "svm", "grid": {"C": [1, 10], "gamma": ["scale", 0.1]}},
+        {"model": "sgd", "grid": {"alpha": [1e-4, 1e-3]}},
+        {"model": "fcnn", "grid": {"epochs": [1, 2]}},
+    ],
+    ids=lambda model: model["model"],
+)
+def test_the_best_is_what_a_cross_validated_fit_of_its_own_comes_to(workspace, config, model):
+    """Its folds are not fitted again: calibration and limits are those of the grid's folds."""
+    searched = run_grid_search(config(model, name="searched"))
+    (found,) = searched.leaderboard.rows
+    alone = {name: [value] for name, value in searched.tables[0].best.params.items()}
+    dataset = searched.config.dataset.model_dump(mode="json")
+    compared = config(
+        {"model": model["model"], "grid": alone}, name="compared", dataset=dataset, refit="none"
+    )
+    (whole,) = run_experiment(compared).leaderboard.rows
+    assert (found.params, found.fitted_on) == (whole.params, "all development rows")
+    assert found.scores.accuracy == whole.scores.accuracy
+    assert found.scores.log_loss.value == pytest.approx(whole.scores.log_loss.value, rel=1e-3)
+    assert found.validation == whole.validation
+    assert found.history == whole.history
+    records = [record_of(workspace, row.run_id) for row in (found, whole)]
+    for name in ("calibration", "outlier"):
+        wanted = numbers_in(records[1][name])
+        assert numbers_in(records[0][name]) == pytest.approx(wanted, rel=1e-3)
+
+
+WHOLE = """
+from sklearn.neighbors import KNeighborsClassifier
+
+class Whole(KNeighborsClassifier):
+    "Fits folds, and refuses all rows."
+
+    def fit(self, X, y):
+        if len(X) > 300:
+            raise MemoryError("too much")
+        return super().fit(X, y)
+"""
+
+
+def test_where_the_best_cannot_be_fitted_on_all_rows_its_row_says_so(
+    workspace, config, tmp_path, monkeypatch
+):
+    (tmp_path / "whole.py").write_text(WHOLE)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = {"model": "whole:Whole"}
+    with pytest.raises(TrialError, match="not one of 1 trials finished; the first: .*too much"):
+        run_grid_search(config(own))
+    result = run_grid_search(config(own, KNN))
+    failed, knn = result.leaderboard.rows
+    assert (failed.status, knn.status) == ("failed", "finished")
+    assert "too much" in failed.error
+    assert result.leaderboard.winner is knn
 
 
 def test_the_best_of_each_model_is_tested_and_tracked(workspace, config):

@@ -385,6 +385,30 @@ def test_accuracy_against_time_keeps_a_front_and_prunes_nothing(studies, config)
     assert {trial.label for trial in history.front} <= {r.label for r in result.leaderboard.rows}
 
 
+def test_the_prediction_time_is_measured_on_select_images_with_no_fit_beside(studies, config):
+    class Company(NullStudyObserver):
+        now = most = 0
+
+        def started(self, _unit):
+            self.now += 1
+            self.most = max(self.most, self.now)
+
+        def ended(self, _unit, _results):
+            self.now -= 1
+
+    tune = {"n_trials": 3, "objectives": ["accuracy", "latency"]}
+    company = Company()
+    (history,) = run_tuning(
+        config("sgd", tune=tune, units_at_once=2, refit="none"), observer=company
+    ).histories
+    assert company.most == 1
+    measured = [trial.scores["latency"] for trial in history.trials]
+    assert len(set(measured)) == 3
+    assert min(measured) > 0
+    plain = run_tuning(config("sgd", name="plain", tune={"n_trials": 1}))
+    assert "latency" not in plain.histories[0].trials[0].scores
+
+
 def test_on_few_images_trials_are_judged_in_cross_validation_without_pruning(studies, config):
     few = {"source": "digits", "cv_folds": 2, "cv_repeats": 1, "max_images": 150}
     model = {**MLP, "params": {**MLP["params"], "epochs": 2}}

@@ -28,7 +28,7 @@ from tenfold.outcomes import (
     outcomes_of,
     scores_of_each,
 )
-from tenfold.records import Floats, Numerics, Predictions, Trial, Views, fault_of
+from tenfold.records import Floats, Numerics, Predictions, Trial, Views, fault_of, from_text
 
 #: Raised when what a worker computes from a fit changes: older results are not reused then.
 FITTING_VERSION = 2
@@ -94,10 +94,12 @@ def fit_unit(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]
     Args:
         payload: ``dataset`` (fields of `DatasetConfig`), ``data_dir``, ``fingerprint``,
             ``numerics``, ``trials`` (fields of `Trial`), ``keys``, ``bases`` (for refits, the
-            ``trial.json`` of the train fits), ``folder``, ``checkpoints`` (the folder below which
+            ``trial.json`` of the train fits; of cross-validation alone also ``held``, the held-out
+            probabilities as text), ``folder``, ``checkpoints`` (the folder below which
             the unit's trainings keep their state until they are done, by the key of its last
             trial), ``graphs`` (the folder below which each trial's graph is written), perhaps
-            ``folds_only``: whether cross-validation is all that is done, and no test row predicted.
+            ``folds_only``: whether cross-validation is all that is done, and no test row predicted,
+            and ``timed``: whether the latency is measured.
         on_event: Is given ``{"key", "step", "steps", "metrics"}`` as the fits go on, once for each
             trial that is not ready, and ``{"key", "done": true}`` when its folder is complete.
 
@@ -133,6 +135,7 @@ def fit_unit(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]
         on_event=on_event,
         keep=keep,
         folds_only=payload.get("folds_only", False),
+        timed=payload.get("timed", False),
     )
     with require("threadpoolctl").threadpool_limits(numerics.threads):
         if payload["bases"]:
@@ -181,6 +184,7 @@ class _Unit:
     on_event: OnEvent
     keep: Callable[[str, Outcome], None]
     folds_only: bool = False
+    timed: bool = False
 
     def train(self) -> None:
         """Fit on the training rows; score the validation rows; predict the test rows."""
@@ -239,21 +243,24 @@ class _Unit:
 
     def _refitted(self, ready: _Ready) -> None:
         """Calibrate as the train fits were and keep what the estimators answer."""
-        done = []
+        names, done = self.split.class_names, []
         for row, fit in ready:
             assert row.base is not None, "a refit repeats a train fit"
             chosen, known, limits = (
                 row.base[name] for name in ("chosen", "calibration", "outlier")
             )
             calibrator = Calibrator.from_dict(known) if known else None
-            done.append((row, replace(fit, chosen=chosen, calibrator=calibrator, limits=limits)))
+            held = row.base.get("held")
+            validation = None if held is None else from_text(held, n_classes=len(names))
+            found = replace(fit, chosen=chosen, calibrator=calibrator, limits=limits)
+            done.append((row, replace(found, validation=validation)))
         self._keep(done)
 
     def _keep(self, done: _Ready) -> None:
         for row, fit in done:
             if fit.validation is not None:
                 _check(row.trial, "validation", fit.validation)
-        outcomes = outcomes_of([fit for _, fit in done], self.split)
+        outcomes = outcomes_of([fit for _, fit in done], self.split, timed=self.timed)
         if self.folds_only:
             outcomes = (outcome_of_folds(fit, self.split, row.rounds) for row, fit in done)
         for (row, _), outcome in zip(done, outcomes, strict=True):

@@ -12,7 +12,7 @@ from tenfold.evaluation import CvTable, build_cv_table
 from tenfold.executor import Executor
 from tenfold.experiment import ExperimentResult
 from tenfold.machine import usable_cores
-from tenfold.records import Trial
+from tenfold.records import Trial, TrialResult
 from tenfold.runner import NullObserver, Observer
 from tenfold.search import expand_grid
 from tenfold.workbench import Workbench, open_workbench
@@ -63,12 +63,14 @@ def run_grid_search(
     with open_workbench(
         config, executor, settings=settings or load_settings(), observer=observer or NullObserver()
     ) as workbench:
-        tables = _search(workbench, grids)
-        chosen = [_chosen(grid, table) for grid, table in zip(grids, tables, strict=True)]
-        results = workbench.sweep.fit(chosen)
-        winner, best = workbench.choose(results)
-        workbench.runner.keep_graphs(results, kept=set(best.values()))
-        outcome, folder = workbench.conclude(results, (), winner=winner, best=best, tables=tables)
+        tables, chosen = _search(workbench, grids)
+        whole = workbench.fit_whole(chosen)
+        fits = zip(chosen, whole, strict=True)
+        winner, best = workbench.choose(
+            [fold if fit.status == "finished" else fit for fold, fit in fits]
+        )
+        workbench.runner.keep_graphs(whole, kept={fit.key for fit in whole})
+        outcome, folder = workbench.conclude(chosen, whole, winner=winner, best=best, tables=tables)
     return GridSearchResult(workbench.config, outcome.leaderboard, folder, outcome.warnings, tables)
 
 
@@ -100,13 +102,16 @@ def _check_models(models: Sequence[ModelEntry]) -> None:
         raise ConfigError(problems)
 
 
-def _search(workbench: Workbench, grids: Sequence[Sequence[Trial]]) -> tuple[CvTable, ...]:
-    """Cross-validate all grids together and return one table for each."""
+def _search(
+    workbench: Workbench, grids: Sequence[Sequence[Trial]]
+) -> tuple[tuple[CvTable, ...], list[TrialResult]]:
+    """Cross-validate all grids together; return for each the table and the best combination."""
     found = iter(workbench.cross_validate([trial for grid in grids for trial in grid]))
-    tables = []
+    tables, best = [], []
     for entry, grid in zip(workbench.config.models, grids, strict=True):
+        results = [next(found) for _ in grid]
         table = build_cv_table(
-            [next(found) for _ in grid],
+            results,
             list(entry.combinations()),
             labels=workbench.validation_labels,
             folds=[len(part.held_rows) for part in workbench.split.rounds],
@@ -117,9 +122,5 @@ def _search(workbench: Workbench, grids: Sequence[Sequence[Trial]]) -> tuple[CvT
                 f"{table.rows[0].error}; `tenfold ui` shows every traceback"
             )
         tables.append(table)
-    return tuple(tables)
-
-
-def _chosen(grid: Sequence[Trial], table: CvTable) -> Trial:
-    assert table.best is not None, "a model without a finished combination raises"
-    return grid[table.rows.index(table.best)]
+        best.append(results[table.rows.index(table.best)])
+    return tuple(tables), best

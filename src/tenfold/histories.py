@@ -22,7 +22,8 @@ class StudyTrial:
         values: One for each objective; empty unless finished.
         steps: What it reported on the way, by epoch, as the first objective.
         reason: One line that says why it was pruned or failed.
-        scores: Everything it was judged by: accuracy, log_loss, latency (microseconds an image).
+        scores: Everything it was judged by: accuracy, log_loss, perhaps latency (microseconds
+            an image).
         is_start: Whether its parameters are those without tuning.
         duration_s: Seconds from its begin to its end; None while it runs.
     """

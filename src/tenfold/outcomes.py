@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ Rows = np.ndarray[Any, Any]
 
 _LEAST_SCORE = -1e6
 _MOST_LOOKED_AT = 10
+_TIMED_IMAGES, _TIMED_CALLS = 1000, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,8 @@ class Fitted:
         history: Per step, what the fit reported.
         chosen: Decisions that a refit repeats.
         calibrator: What makes probabilities of its scores; None: it gives them itself.
-        validation: Probabilities of the validation rows; None for a refit.
+        validation: Probabilities of the validation rows; None for a refit of what was fitted on
+            the training rows.
         limits: For a refit, the limits of outliers that the train fit found.
     """
 
@@ -94,13 +97,14 @@ class Outcome:
         write_text(folder / "trial.json", json.dumps(self.record, indent=1))
 
 
-def outcomes_of(fits: Sequence[Fitted], split: Split) -> Iterator[Outcome]:
+def outcomes_of(fits: Sequence[Fitted], split: Split, *, timed: bool = False) -> Iterator[Outcome]:
     """Predict the test rows and give each fit's outcome, one after the other.
 
     Args:
         fits: Those of estimators that were ready together. Each is said to need for its predictions
             what all of them needed together.
         split: The data.
+        timed: Measure the latency, too.
     """
     images = split.test.images
     started = time.perf_counter()
@@ -111,7 +115,26 @@ def outcomes_of(fits: Sequence[Fitted], split: Split) -> Iterator[Outcome]:
         started = time.perf_counter()
         test = fit.probabilities(given)
         predict_s = shared_s + time.perf_counter() - started
-        yield _outcome(fit, split, test, 1e6 * predict_s / len(images))
+        outcome = _outcome(fit, split, test, 1e6 * predict_s / len(images))
+        if timed:
+            latency = {"latency_us_per_image": _latency(fit, split)}
+            outcome = replace(outcome, record={**outcome.record, **latency})
+        yield outcome
+
+
+def _latency(fit: Fitted, split: Split) -> float:
+    """Return the microseconds that a prediction takes an image: the median of several calls.
+
+    Each is of the same select images; the first call is not counted.
+    """
+    rows = split.validation_rows[split.select][:_TIMED_IMAGES]
+    images, n_classes, seconds = split.images[rows], len(split.class_names), []
+    for _ in range(1 + _TIMED_CALLS):
+        started = time.perf_counter()
+        (scores,) = scores_of_each([fit.estimator], images, n_classes)
+        fit.probabilities(scores)
+        seconds.append(time.perf_counter() - started)
+    return 1e6 * statistics.median(seconds[1:]) / len(images)
 
 
 def outcome_of_folds(fit: Fitted, split: Split, rounds: Sequence[Mapping[str, float]]) -> Outcome:
@@ -131,7 +154,7 @@ def outcome_of_folds(fit: Fitted, split: Split, rounds: Sequence[Mapping[str, fl
         "fit_rows": len(fit.fit_rows),
         "fitted_with": list(fit.fitted_with),
         "chosen": dict(fit.chosen),
-        "calibration": None,
+        "calibration": fit.calibrator.to_dict() if fit.calibrator else None,
         "history": [],
         "outlier": None,
         "export_error": "cross-validation leaves no model",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -180,7 +181,8 @@ class Predictions:
     """Probabilities that a trial gave, one row per image, one column per class, 0 to 1.
 
     Args:
-        validation: ``(n_validation, n_classes)`` in the split's row order; None for a refit.
+        validation: ``(n_validation, n_classes)`` in the split's row order; None for a refit of what
+            was fitted on the training rows.
         test: ``(n_test, n_classes)``.
     """
 
@@ -309,6 +311,8 @@ class TrialResult:
         run_id: The tracker's name for it; empty when nothing was tracked.
         fit_s: Wall seconds of the fit that predicts the test rows, until this trial was answered.
         predict_us_per_image: Microseconds per image, over all test images in one call.
+        latency_us_per_image: Microseconds per image, the median of several calls; None where that
+            was not asked for.
         model_bytes: Bytes of its graph; where it has none, of everything learned.
         fit_rows: Rows that the fit saw.
         fitted_with: Keys of the trials that this fit answered, this one's among them; empty in
@@ -331,6 +335,7 @@ class TrialResult:
     run_id: str = ""
     fit_s: float = 0.0
     predict_us_per_image: float = 0.0
+    latency_us_per_image: float | None = None
     model_bytes: int = 0
     fit_rows: int = 0
     fitted_with: tuple[str, ...] = ()
@@ -343,6 +348,22 @@ class TrialResult:
     outlier: Mapping[str, Any] | None = None
     export_error: str | None = None
     rounds: tuple[Mapping[str, float], ...] = ()
+
+
+def to_text(probabilities: Floats) -> str:
+    """Return probabilities, ``(n, n_classes)``, in half precision as text for calls in JSON.
+
+    >>> from_text(to_text(np.array([[0.25, 0.75], [1.0, 0.0]])), n_classes=2)
+    array([[0.25, 0.75],
+           [1.  , 0.  ]])
+    """
+    return base64.b64encode(_packed(probabilities).astype("<f2").tobytes()).decode()
+
+
+def from_text(text: str, *, n_classes: int) -> Floats:
+    """Return the probabilities of `to_text`, ``(n, n_classes)``, as rows of sum 1."""
+    packed = np.frombuffer(base64.b64decode(text), "<f2").reshape(-1, n_classes)
+    return _unpacked(packed)
 
 
 def _named(trial: Trial, label: str) -> str:

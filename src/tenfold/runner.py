@@ -30,6 +30,7 @@ from tenfold.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 _PREPARE = "tenfold.fitting:prepare"
+_METRICS = ("fit_s", "predict_us_per_image", "latency_us_per_image", "model_bytes")
 
 
 class Observer(Protocol):
@@ -346,7 +347,7 @@ class UnitRunner:
                 record, predictions, views = read_folder(kept)
         else:
             record, predictions, views = read_folder(folder)
-        metrics = {name: record[name] for name in ("fit_s", "predict_us_per_image", "model_bytes")}
+        metrics = {name: record[name] for name in _METRICS if name in record}
         if predictions.validation is not None:
             metrics |= self.validation_metrics(predictions)
         # Before the run is finished: a full disk must not make a finished run a failed one.

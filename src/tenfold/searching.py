@@ -109,7 +109,9 @@ class Search:
         *,
         more: int | None = None,
     ) -> None:
-        self.workbench, self.plan, self._observer = workbench, plan, observer
+        self._is_timed = "latency" in plan.tune.objectives
+        self.workbench = workbench.timed() if self._is_timed else workbench
+        self.plan, self._observer = plan, observer
         owner = owner_name(workbench.workspace, workbench.lock)
         self._study = Study(plan, storage, owner=owner, more=more)
         self._watch = Watch(self._study, workbench.workspace)
@@ -182,9 +184,10 @@ class Search:
     def _lanes(self) -> list[FitUnit]:
         """Return one unit for each fit at the same time; a lane runs trial after trial.
 
-        So a worker process lives as long as the search, with its libraries and data loaded.
+        So a worker process lives as long as the search, with its libraries and data loaded. Where
+        the latency is measured there is one: a fit beside it would count.
         """
-        most = local_executor(self.workbench.config).most_at_once
+        most = 1 if self._is_timed else local_executor(self.workbench.config).most_at_once
         lanes = min(most, self._study.n_trials)
         unit = self._unit(self.plan.base, "search")
         unit = replace(unit, cost=estimate_cost(unit, self.workbench.sweep.size))
@@ -244,11 +247,12 @@ class Search:
             self.workbench.validation_labels[select],
             result.predictions.validation[select],
         )
-        return {
+        scores = {
             "accuracy": RANKINGS["accuracy"](labels, given),
             "log_loss": -RANKINGS["log_loss"](labels, given),
-            "latency": result.predict_us_per_image,
         }
+        latency = result.latency_us_per_image
+        return scores if latency is None else {**scores, "latency": latency}
 
     def _scores_of(self, params: Mapping[str, Any]) -> Mapping[str, float] | None:
         """Return the scores of parameters whose trial is finished although its process is gone."""

@@ -30,7 +30,14 @@ from tenfold.fitting import open_split
 from tenfold.histories import StudyHistory
 from tenfold.machine import thread_environ, usable_cores
 from tenfold.models import get_spec
-from tenfold.records import Numerics, Predictions, Trial, TrialResult, canonical_json
+from tenfold.records import (
+    Numerics,
+    Predictions,
+    Trial,
+    TrialResult,
+    canonical_json,
+    to_text,
+)
 from tenfold.reporting import Outcome, track_results, write_results
 from tenfold.runner import Observer, UnitRunner
 from tenfold.sweep import Sweep
@@ -38,6 +45,8 @@ from tenfold.tracking import MlflowTracker, NullTracker, Tracker
 from tenfold.workspace import Workspace
 
 _MOST_THREADS = 4
+#: Raised when what is kept of cross-validation alone changes: older results are not reused then.
+_FOLDS_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -75,8 +84,27 @@ class Workbench:
         """Cross-validate trials and no more: no model is left, and no test row is predicted."""
         assert self.split.cross_validated, "the split has folds"
         runner = replace(self.runner, payload={**self.runner.payload, "folds_only": True})
-        split = canonical_json({"folds_only": self.split.key})
+        split = canonical_json({"folds_only": self.split.key, "version": _FOLDS_VERSION})
         return replace(self.sweep, runner=runner, split=split).fit(trials)
+
+    def timed(self) -> Workbench:
+        """Return the workbench whose fits have their latency measured."""
+        runner = replace(self.runner, payload={**self.runner.payload, "timed": True})
+        split = canonical_json({"timed": self.split.key})
+        return replace(self, runner=runner, sweep=replace(self.sweep, runner=runner, split=split))
+
+    def fit_whole(self, results: Sequence[TrialResult]) -> tuple[TrialResult, ...]:
+        """Fit on all development rows what `cross_validate` returned; no fold is fitted again.
+
+        Args:
+            results: Finished ones.
+        """
+        for result in results:
+            assert result.predictions is not None, "a finished trial has predictions"
+            assert result.predictions.validation is not None, "its folds have held-out rows"
+            held = to_text(result.predictions.validation)
+            self.runner.records[result.key] = {**self.runner.records[result.key], "held": held}
+        return self.sweep.refit(results)
 
     def choose(
         self, results: Sequence[TrialResult], *, rank_by: str = "accuracy"

@@ -250,7 +250,7 @@ def _to_row(recipe: Recipe, test_labels: npt.NDArray[Any], *, cross_validated: b
         error="; ".join(errors) or None,
         chosen=dict(base.chosen),
         calibration=shown.calibration,
-        history=base.history,
+        history=base.history or shown.history,
         reused=shown.reused,
         fitted_with=shown.fitted_with,
     )

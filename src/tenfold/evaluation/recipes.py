@@ -33,12 +33,14 @@ class Recipe:
 
     @property
     def shown(self) -> TrialResult | None:
-        """The fit that test scores are from: the base's refit, else the base; None if it failed."""
+        """The fit that test scores are from: the base's refit, else the base; None: neither."""
         base = self.base
         refit = self.refits.get(base.trial.repeat)
         if refit is not None and refit.predictions is not None:
             return refit
-        return base if base.predictions is not None else None
+        # Cross-validation alone leaves no model, and no test row is predicted.
+        tested = base.predictions is not None and len(base.predictions.test)
+        return base if tested else None
 
     @property
     def repeats(self) -> tuple[TrialResult, ...]:

@@ -80,7 +80,7 @@ class Study:
             return True
 
     def finish(self, asked: Asked, scores: Mapping[str, float]) -> None:
-        """Note what a finished trial is judged by: accuracy, log_loss and latency."""
+        """Note what a finished trial is judged by: accuracy, log_loss, perhaps latency."""
         self._storage.insist(lambda: self._finish(asked.number, scores))
 
     def prune(self, asked: Asked, reason: str) -> None:
