@@ -173,6 +173,7 @@ def test_the_best_of_each_model_is_tested_and_tracked(workspace, config):
     sgd = {"model": "sgd", "grid": {"alpha": [1e-4, 1e-3]}}
     result = run_grid_search(config(KNN, sgd))
     assert {row.model for row in result.leaderboard.rows} == {"knn", "sgd"}
+    assert not any("graph" in warning for warning in result.warnings)
     best = [table.best for table in result.tables]
     assert [row.rank for row in best] == [1, 1]
     client = MlflowClient(tracking_uri=workspace.tracking_uri)

@@ -74,7 +74,8 @@ class Outcome:
         """What a reader of the numbers must know, one sentence each."""
         partial = [row for row in self.leaderboard.rows if row.status == "partly failed"]
         told = tuple(f"{row.name}: a part failed: {row.error}" for row in partial)
-        without = {r.trial.title: r.export_error for r in self.results if r.export_error}
+        fitted = [result for result in self.results if not result.rounds]  # folds leave no model
+        without = {r.trial.title: r.export_error for r in fitted if r.export_error}
         unexported = tuple(f"{title} has no graph: {why}" for title, why in without.items())
         return (*self.audit.warnings, *told, *unexported)
 

@@ -96,9 +96,11 @@ def without_password(address: str) -> str:
 
     >>> without_password("postgresql://ann:secret@host/studies")
     'postgresql://ann:***@host/studies'
+    >>> without_password("postgresql://ann:se/cret@host/studies?sslpassword=secret")
+    'postgresql://ann:***@host/studies?sslpassword=***'
     """
-    hidden = re.sub(r"(://[^/@:]*:)[^/]*@", r"\1***@", address)
-    return re.sub(r"([?&]password=)[^&]*", r"\1***", hidden)
+    hidden = re.sub(r"(://[^/@:]*:)[^@]*@", r"\1***@", address)
+    return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", hidden)
 
 
 def _assign(tree: dict[str, Any], assignment: str) -> None:

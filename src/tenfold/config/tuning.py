@@ -79,7 +79,8 @@ class TuneConfig(FrozenModel):
         min_length=1,
         max_length=2,
         description="What a trial is judged by on the select rows: accuracy or log_loss; with "
-        "latency as the second, both are weighed, none is pruned, and one trial runs at a time.",
+        "latency as the second, both are weighed, none is pruned, and a process runs one trial at "
+        "a time.",
     )
     pruner: Literal["asha", "hyperband", "median", "none"] = Field(
         default="asha",
