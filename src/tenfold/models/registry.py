@@ -134,7 +134,7 @@ SPECS: tuple[ModelSpec, ...] = (
         needs=("sklearn", "torch"),
         runs_on="torch",
         steps="epochs",
-        version=2,
+        version=3,
         path=_EPOCHS,
         search_space={
             **_NETWORK_SPACE,

@@ -8,7 +8,12 @@ from __future__ import annotations
 from torch import nn
 
 from tenfold.config.network_params import BnCnnParams, KerasCnnParams, SimpleConvNetParams
-from tenfold.models.torch.networks.layers import Dropout, FlattenByPixel, Pixels
+from tenfold.models.torch.networks.layers import (
+    Dropout,
+    FlattenByPixel,
+    Pixels,
+    start_like_keras,
+)
 
 # Of MNIST's training pixels (https://github.com/pytorch/examples/tree/main/mnist).
 _MNIST_MEAN, _MNIST_SPREAD = 0.1307, 0.3081
@@ -41,7 +46,7 @@ def build_keras_cnn(
         nn.ReLU(),
         nn.Linear(128, n_classes),
     )
-    network.apply(_start_like_keras)
+    network.apply(start_like_keras)
     return network
 
 
@@ -53,14 +58,6 @@ def _after_pools(side: int, padding: int) -> int:
     for _ in range(2):
         side = (side - 2 + 2 * padding) // 2
     return side
-
-
-def _start_like_keras(module: nn.Module) -> None:
-    """Fill weights with Glorot's uniform numbers and biases with zeros."""
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        assert module.bias is not None
-        nn.init.zeros_(module.bias)
 
 
 def build_simple_conv_net(

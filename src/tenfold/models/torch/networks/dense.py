@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from tenfold.config.network_params import FcnnParams, MlpParams
-from tenfold.models.torch.networks.layers import Dropout, Pixels
+from tenfold.models.torch.networks.layers import Dropout, Pixels, start_like_keras
 
 
 def build_mlp(params: MlpParams, image_shape: tuple[int, int], n_classes: int) -> nn.Module:
@@ -31,9 +31,10 @@ def build_fcnn(
 ) -> nn.Module:
     """Return two dense layers: 118,282 parameters for 28×28 pixels and 10 classes.
 
-    Dense 128, ReLU, dropout 0.1, dense 128, ReLU, dropout 0.25, dense to the classes.
+    Dense 128, ReLU, dropout 0.1, dense 128, ReLU, dropout 0.25, dense to the classes; weights
+    start Glorot-uniform, biases at zero, as Keras does it.
     """
-    return nn.Sequential(
+    network = nn.Sequential(
         Pixels(),
         nn.Linear(image_shape[0] * image_shape[1], 128),
         nn.ReLU(),
@@ -43,3 +44,5 @@ def build_fcnn(
         Dropout(0.25),
         nn.Linear(128, n_classes),
     )
+    network.apply(start_like_keras)
+    return network

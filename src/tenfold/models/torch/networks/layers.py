@@ -105,3 +105,11 @@ class Residual(nn.Module):
         """Return pictures of the same shape."""
         changed: Tensor = self.body(pictures)
         return torch.relu_(changed + pictures)
+
+
+def start_like_keras(module: nn.Module) -> None:
+    """Fill weights with Glorot's uniform numbers and biases with zeros."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        assert module.bias is not None
+        nn.init.zeros_(module.bias)
