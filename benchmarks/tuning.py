@@ -33,8 +33,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 from tables import print_table
 
@@ -310,17 +312,19 @@ def _time_stock(config: ExperimentConfig, place: int) -> float:
 
     entry = config.models[place]
     _, split = open_split(config.dataset, load_settings().data_dir)
-    stock = {
-        "svm": SVC(),
-        "random_forest": RandomForestClassifier(criterion="entropy", random_state=42),
-        "xgboost": XGBClassifier(n_jobs=1, random_state=42),
+    steps = {
+        "svm": [("pca", PCA(0.8)), ("model", SVC())],
+        "random_forest": [
+            ("model", RandomForestClassifier(criterion="entropy", bootstrap=False, random_state=42))
+        ],
+        "xgboost": [("model", XGBClassifier(n_jobs=1, random_state=42))],
     }
     grid = [
-        {name: [value] for name, value in values.items()}
+        {f"model__{name}": [value] for name, value in values.items()}
         for values in _third(list(entry.combinations()), config, place=place)
     ]
     started = time.perf_counter()
-    search = GridSearchCV(stock[entry.model], grid, cv=3, n_jobs=usable_cores())
+    search = GridSearchCV(Pipeline(steps[entry.model]), grid, cv=3, n_jobs=usable_cores())
     search.fit(split.images / 255.0, split.labels)
     return time.perf_counter() - started
 

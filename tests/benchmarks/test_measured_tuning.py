@@ -22,11 +22,11 @@ def name_of(load, monkeypatch):
 def test_studies_of_different_reduction_factors_have_names_of_their_own(name_of):
     names = [name_of(reduction_factor=factor) for factor in (2, 3, 8)]
     assert len(set(names)) == 3
-    assert name_of() == name_of(reduction_factor=4) == "asha-4-5-20-0"
+    assert name_of() == name_of(reduction_factor=5) == "asha-5-5-20-0"
 
 
 def test_a_study_of_fewer_images_has_a_name_of_its_own(name_of):
-    assert name_of(dataset="mnist-small") == "asha-4-5-20-0-small"
+    assert name_of(dataset="mnist-small") == "asha-5-5-20-0-small"
 
 
 def test_a_study_without_pruning_serves_every_reduction_factor(name_of):

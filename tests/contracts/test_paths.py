@@ -26,6 +26,7 @@ OTHERWISE = [
     ("knn", {"weights": "distance"}),
     ("knn", {"pca": 10}),
     ("random_forest", {"criterion": "entropy", "max_features": 0.2, "pca": 0.9}),
+    ("random_forest", {"bootstrap": False}),
     ("xgboost", {"subsample": 0.6, "colsample_bytree": 0.5, "pca": 12}),
     ("xgboost", {"tree_method": "approx", "subsample": 0.6}),
     ("xgboost", {"tree_method": "exact"}),

@@ -125,7 +125,7 @@ def test_a_parameter_without_effect_is_not_drawn():
     space = space_of("fcnn")
     base = canonical_params("fcnn", {})
     assert "momentum" not in draw(space, base, Lowest(optimizer="adam"))
-    assert draw(space, base, Lowest(optimizer="rmsprop"))["momentum"] == 0.5
+    assert draw(space, base, Lowest(optimizer="rmsprop"))["momentum"] == 0.0
 
 
 def test_conditions_come_after_what_they_depend_on():

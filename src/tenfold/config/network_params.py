@@ -161,6 +161,9 @@ class FcnnParams(NetworkParams):
     """Two dense layers of 128 units, each with dropout."""
 
     epochs: Epochs = 10
+    learning_rate: Rate = 3e-3
+    momentum: Momentum = 0.0
+    schedule: Schedule = "one_cycle"
 
 
 class KerasCnnParams(NetworkParams):

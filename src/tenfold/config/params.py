@@ -82,6 +82,11 @@ class RandomForestParams(ModelParams):
     max_features: Literal["sqrt", "log2"] | Annotated[float, Field(gt=0, le=1)] | None = Field(
         "sqrt", description="Pixels tried at each split: a rule, a fraction, or null for all."
     )
+    bootstrap: bool = Field(
+        True,
+        description="Give each tree rows drawn with replacement; without, each has all rows, which "
+        "helps where there are few.",
+    )
     pca: Pca = None
 
 

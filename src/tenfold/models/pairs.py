@@ -163,7 +163,8 @@ class _Solution:
 def _solve(matrix: Doubles, n_first: int, C: float) -> _Solution:
     labels = np.repeat([0, 1], [n_first, len(matrix) - n_first])
     with sklearn.config_context(assume_finite=True):
-        machine = SVC(C=C, kernel="precomputed").fit(matrix, labels)
+        # A seed on which nothing depends: without one, each fit draws it from NumPy's global state.
+        machine = SVC(C=C, kernel="precomputed", random_state=0).fit(matrix, labels)
     # Where there are two classes, scikit-learn's signs speak for the second.
     return _Solution(machine.support_, -machine.dual_coef_[0], -float(machine.intercept_[0]))
 

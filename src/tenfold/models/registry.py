@@ -139,7 +139,7 @@ SPECS: tuple[ModelSpec, ...] = (
         search_space={
             **_NETWORK_SPACE,
             "optimizer": Choice(("adam", "rmsprop")),
-            "momentum": Range(0.5, 0.99, when=When("optimizer", ("rmsprop",))),
+            "momentum": Range(0.0, 0.95, when=When("optimizer", ("rmsprop",))),
         },
     ),
     ModelSpec(
