@@ -37,11 +37,12 @@ class Pixels(nn.Module):
 
 
 class Dropout(nn.Dropout):
-    """`torch.nn.Dropout`, which on a processor cuts each random number into four.
+    """`torch.nn.Dropout`, which on a processor cuts each random number into four or eight.
 
     The library draws a number for each value, one after the other on one thread: as long as a
-    convolution takes. Here 16 bits decide, so the chance is right to 1/65,536. In place of the
-    values that are dropped stands zero; the others are divided by the chance to stay.
+    convolution takes. Here 8 bits decide where they give the chance exactly, as for a quarter or a
+    half, else 16, with which it is right to 1/65,536. In place of the values that are dropped
+    stands zero; the others are divided by the chance to stay.
     """
 
     def forward(self, values: Tensor) -> Tensor:
@@ -49,8 +50,12 @@ class Dropout(nn.Dropout):
         if not self.training or not self.p or values.device.type != "cpu":
             return super().forward(values)
         count = values.numel()
-        bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
-        stays = bits.view(torch.int16)[:count] >= round(self.p * 2**16) - 2**15
+        kind = torch.int8 if (self.p * 2**8).is_integer() else torch.int16
+        numbers = torch.empty(-(-count * kind.itemsize // 8), dtype=torch.int64)
+        limits = torch.iinfo(kind)
+        least = min(limits.min + round(self.p * 2**limits.bits), limits.max)
+        # 0 and 1 as integers: comparing to booleans, and copying those, takes three times as long.
+        stays = numbers.random_(-(2**63), None).view(kind)[:count].ge_(least)
         mask = torch.empty_like(values)  # laid out in memory as the values are
         mask.as_strided((count,), (1,)).copy_(stays).div_(1 - self.p)
         return values * mask
