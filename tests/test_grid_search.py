@@ -211,5 +211,7 @@ def test_n_jobs_means_fits_at_once_each_on_one_core(workspace, config):
 def test_a_space_and_a_model_given_twice_are_refused(workspace, config):
     with pytest.raises(ConfigError, match=r"models.0.space: a grid search takes 'grid'"):
         run_grid_search(config({"model": "knn", "space": {"n_neighbors": [1, 2]}}))
+    with pytest.raises(ConfigError, match=r"repeats: 3 is for `tenfold compare`"):
+        run_grid_search(config(KNN, repeats=3))
     with pytest.raises(ConfigError, match=r"models: knn stands there 2 times"):
         run_grid_search(config(KNN, {"model": "knn"}))

@@ -436,3 +436,9 @@ def test_two_worker_processes_share_a_study_and_are_stopped_where_a_trial_is_pru
     assert len(history.trials) == 5
     assert len({tuple(trial.drawn.items()) for trial in history.trials}) == 5
     assert history.of("pruned")
+
+
+def test_n_jobs_means_fits_at_once_each_on_one_core(workspace, config):
+    made = config("knn", tune={"n_trials": 2, "n_jobs": 2}, threads=None, units_at_once=None)
+    resolved = run_tuning(made).config
+    assert (resolved.units_at_once, resolved.threads) == (2, 1)

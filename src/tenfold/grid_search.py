@@ -6,16 +6,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tenfold.config import ExperimentConfig, ModelEntry, Settings, TuneConfig, load_settings
+from tenfold.config import ExperimentConfig, Settings, TuneConfig, load_settings
 from tenfold.errors import ConfigError, TrialError
 from tenfold.evaluation import CvTable, build_cv_table
 from tenfold.executor import Executor
 from tenfold.experiment import ExperimentResult
-from tenfold.machine import usable_cores
 from tenfold.records import Trial, TrialResult
 from tenfold.runner import NullObserver, Observer
 from tenfold.search import expand_grid
-from tenfold.workbench import Workbench, open_workbench
+from tenfold.workbench import Workbench, open_workbench, with_jobs
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,7 @@ def run_grid_search(
         TrackingError: MLflow cannot be reached or written.
     """
     config = _with_folds(config)
-    entries = [
-        config.model_copy(update={"models": (entry,), "repeats": 1}) for entry in config.models
-    ]
+    entries = [config.model_copy(update={"models": (entry,)}) for entry in config.models]
     grids = [expand_grid(entry) for entry in entries]
     with open_workbench(
         config, executor, settings=settings or load_settings(), observer=observer or NullObserver()
@@ -77,16 +74,13 @@ def run_grid_search(
 def _with_folds(config: ExperimentConfig) -> ExperimentConfig:
     """Return the configuration in which all development rows are cross-validated once."""
     tune = config.tune or TuneConfig()
-    _check_models(config.models)
+    _check_models(config)
     folds = {"cv_below": sys.maxsize, "cv_folds": tune.cv, "cv_repeats": 1}
-    updates: dict[str, object] = {"dataset": config.dataset.model_copy(update=folds)}
-    if tune.n_jobs is not None:
-        updates["units_at_once"] = usable_cores() if tune.n_jobs == -1 else tune.n_jobs
-        updates["threads"] = config.threads or 1
-    return config.model_copy(update=updates)
+    return with_jobs(config.model_copy(update={"dataset": config.dataset.model_copy(update=folds)}))
 
 
-def _check_models(models: Sequence[ModelEntry]) -> None:
+def _check_models(config: ExperimentConfig) -> None:
+    models = config.models
     problems = [
         f"models.{index}.space: a grid search takes 'grid'; use `tenfold tune` without --grid"
         for index, entry in enumerate(models)
@@ -98,6 +92,11 @@ def _check_models(models: Sequence[ModelEntry]) -> None:
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
+    if config.repeats > 1:
+        problems.append(
+            f"repeats: {config.repeats} is for `tenfold compare`; a grid search fits each "
+            "combination once in each fold, leave it out"
+        )
     if problems:
         raise ConfigError(problems)
 

@@ -13,7 +13,7 @@ from tenfold.histories import StudyHistory
 from tenfold.records import TrialResult
 from tenfold.search import StudyStorage, resolve_spaces
 from tenfold.searching import NullStudyObserver, Search, StudyObserver, plan_study
-from tenfold.workbench import open_workbench
+from tenfold.workbench import open_workbench, with_jobs
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def run_tuning(
     spaces = resolve_spaces(config)
     observer = observer or NullStudyObserver()
     with open_workbench(
-        config, executor, settings=settings or load_settings(), observer=observer
+        with_jobs(config), executor, settings=settings or load_settings(), observer=observer
     ) as workbench:
         storage = StudyStorage(tune.storage, workbench.workspace)
         searches = [

@@ -260,6 +260,15 @@ def open_workbench(
         )
 
 
+def with_jobs(config: ExperimentConfig) -> ExperimentConfig:
+    """Return the configuration with as many fits at the same time as its ``tune.n_jobs`` says."""
+    jobs = None if config.tune is None else config.tune.n_jobs
+    if jobs is None:
+        return config
+    at_once = usable_cores() if jobs == -1 else jobs
+    return config.model_copy(update={"units_at_once": at_once, "threads": config.threads or 1})
+
+
 def resolve_config(config: ExperimentConfig, settings: Settings) -> ExperimentConfig:
     """Return the configuration with everything automatic decided for this machine.
 

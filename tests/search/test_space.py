@@ -128,6 +128,16 @@ def test_a_parameter_without_effect_is_not_drawn():
     assert draw(space, base, Lowest(optimizer="rmsprop"))["momentum"] == 0.0
 
 
+@pytest.mark.parametrize(
+    ("space", "params"),
+    [({"optimizer": ["adam"]}, {}), ({"optimizer": None}, {}), ({}, {"optimizer": "sgd"})],
+)
+def test_the_models_own_condition_goes_with_what_it_depends_on(space, params):
+    assert "momentum" not in space_of("fcnn", space, params)
+    with pytest.raises(ConfigError, match=r"momentum.when: optimizer is never rmsprop, only "):
+        space_of("fcnn", {**space, "momentum": {"high": 0.9}}, params)
+
+
 def test_conditions_come_after_what_they_depend_on():
     searched = {"degree": {"values": [2], "when": {"kernel": ["poly"]}}, "kernel": ["rbf", "poly"]}
     assert list(space_of("svm", searched, default_space=False)) == ["kernel", "degree"]

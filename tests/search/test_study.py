@@ -113,13 +113,38 @@ def test_no_parameter_set_is_tried_twice_and_a_finite_space_ends(begin):
     assert study.is_exhausted
 
 
-def test_what_breaks_a_rule_over_several_parameters_fails_and_the_study_goes_on(begin):
+def test_what_breaks_a_rule_over_several_parameters_is_drawn_again_and_does_not_count(begin):
     space = {"width": [128, 130], "heads": [4], "learning_rate": None, "batch_size": None}
     study = begin(plan_of("vit", n_trials=9, space={**space, "depth": None}))
     history = run(study)
-    assert [trial.state for trial in history.trials] == ["finished", "failed"]
-    assert "130 is no multiple of heads 4" in history.trials[1].reason
+    assert [trial.state for trial in history.trials] == ["finished"]
     assert study.is_exhausted
+
+
+@pytest.mark.parametrize(
+    ("model", "space", "broken"),
+    [
+        ("svm", {"pca": {"low": 0.999, "high": 20}}, "svm.pca: got "),
+        ("vit", {"width": [129, 130], "heads": [4]}, " is no multiple of heads 4"),
+    ],
+)
+def test_a_space_in_which_hardly_a_value_is_allowed_is_told(begin, model, space, broken):
+    study = begin(plan_of(model, space=space))
+    with pytest.raises(StudyError, match="draws in a row break a rule, the last: ") as caught:
+        run(study)
+    assert broken in str(caught.value)
+    assert "{" not in str(caught.value)
+
+
+def test_a_trial_that_another_process_lost_is_run_though_all_were_tried(begin):
+    plan = plan_of("knn", n_trials=9, space={"n_neighbors": [1, 5], "weights": None})
+    ours, theirs = begin(plan), begin(plan, lock="theirs")
+    lost = theirs.ask()
+    run(ours)
+    assert ours.is_exhausted
+    assert ours.release_stale(dead, nothing_finished) == 0
+    assert not ours.is_full
+    assert lost.params in [trial.params for trial in run(ours).of("finished")]
 
 
 def test_how_trials_end_is_kept(begin):
@@ -138,6 +163,13 @@ def test_how_trials_end_is_kept(begin):
     ]
     assert history.trials[0].scores == SCORES
     assert history.trials[0].values == (0.5,)
+
+
+def test_the_trial_that_the_others_are_compared_with_is_never_hopeless(begin):
+    study = begin(plan_of("mlp", n_trials=9, steps=9))
+    start, other = study.ask(), study.ask()
+    assert not study.is_hopeless(other, 1, 0.95, is_last=False)
+    assert not study.is_hopeless(start, 1, 0.1, is_last=False)
 
 
 def test_hopeless_trials_are_told_so_and_good_ones_are_not(begin):
@@ -271,7 +303,11 @@ def test_processes_that_ask_at_once_never_get_the_same(begin):
         ({"split": "other"}, "split 'split', now 'other'"),
         ({"seed": 1}, "seed '42', now '1'"),
         ({"model": "sgd"}, "model 'svm', now 'sgd'"),
-        ({"space": {}}, "now '{}'"),
+        ({"space": {}}, "space: gamma '0.001 to 0.1, log scale', now 'null'"),
+        (
+            {"base": {**canonical_params("svm", {}), "kernel": "poly"}},
+            "something else: fixed parameters: kernel 'rbf', now 'poly'; give another",
+        ),
     ],
 )
 def test_a_study_of_something_else_is_refused_in_one_line(begin, change, told):
@@ -296,12 +332,19 @@ def test_a_study_that_another_program_made_is_refused(begin, storage):
         begin()
 
 
-def test_an_own_estimator_has_no_known_defaults_to_begin_with(begin):
+def test_an_own_estimator_has_no_known_defaults_and_its_source_is_part_of_the_study(
+    begin, tmp_path, monkeypatch
+):
+    (tmp_path / "mine.py").write_text("class Own: pass")
+    monkeypatch.syspath_prepend(tmp_path)
     entry = parse_config({"models": [{"model": "mine:Own", "space": {"depth": [1, 2]}}]}).models[0]
     plan = replace(plan_of(), name="own", model="mine:Own", base={}, space=resolve_space(entry))
     history = run(begin(plan))
     assert sorted(trial.drawn["depth"] for trial in history.trials) == [1, 2]
     assert history.start is None
+    (tmp_path / "mine.py").write_text("class Own: depth = 3")
+    with pytest.raises(StudyError, match="is one of something else: model version"):
+        begin(plan)
 
 
 def test_importances_say_what_mattered(begin):

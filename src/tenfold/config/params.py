@@ -166,7 +166,9 @@ def describe_error(problem: Mapping[str, Any], schema: type[BaseModel]) -> str:
         return "is required"
     message = problem["msg"].removeprefix("Input should be ")
     if problem["type"] == "value_error":
-        return f"got {problem['input']!r}: {message.removeprefix('Value error, ')}"
+        rule = message.removeprefix("Value error, ")
+        # A rule over several keys names them itself; what it got is all of them.
+        return rule if isinstance(problem["input"], dict) else f"got {problem['input']!r}: {rule}"
     return f"got {problem['input']!r}; must be {message[:1].lower()}{message[1:]}"
 
 

@@ -104,8 +104,8 @@ class TuneConfig(FrozenModel):
         default=None,
         min_length=1,
         max_length=200,
-        description="The study's name; default: tune-MODEL-DATASET. With several models each name "
-        "is this one and the model's.",
+        description="The study's name; default: the experiment's, without a file "
+        "tune-MODEL-DATASET. With several models each name is this one and the model's.",
     )
     storage: str | None = Field(
         default=None,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tenfold.config import TuneConfig
-from tenfold.models import Space
+from tenfold.models import Space, get_spec
+from tenfold.search.grid import source_sha256
 from tenfold.search.space import describe_dimension
 
 
@@ -42,9 +43,15 @@ class StudyPlan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be the same for two calls to share a study."""
+        """What must be the same for two calls to share a study.
+
+        Raises:
+            ModelInputError: The source file of an own estimator cannot be found.
+        """
+        own = ":" in self.model
         identity = {
             "model": self.model,
+            "model version": source_sha256(self.model) if own else get_spec(self.model).version,
             "data": self.fingerprint,
             "split": self.split,
             "fixed parameters": {n: v for n, v in self.base.items() if n not in self.space},

@@ -116,11 +116,16 @@ def resolve_space(
             space[name] = _dimension(entry, name, asked, own.get(name))
         except ValueError as error:
             problems.append(f"{place}.space.{name}: {error}")
+    for name, reason in _never_met(space, entry).items():
+        if name in entry.space:
+            problems.append(f"{place}.space.{name}.when: {reason}")
+        else:  # the model's own, which what the entry fixes has put out of use
+            del space[name]
     if not problems and not space:
         problems.append(
             f"{place}.space: nothing is searched; give a range or values of a parameter"
         )
-    problems += [*_circles(space, place), *_never_met(space, place, entry)]
+    problems += _circles(space, place)
     if problems:
         raise ConfigError(problems)
     return MappingProxyType(_ordered(space))
@@ -269,8 +274,9 @@ def _circles(space: Space, place: str) -> list[str]:
     ]
 
 
-def _never_met(space: Space, place: str, entry: ModelEntry) -> Iterator[str]:
-    """Yield a line for each condition that nothing which can be drawn meets."""
+def _never_met(space: Space, entry: ModelEntry) -> dict[str, str]:
+    """Return by parameter why its condition is met by nothing that can be drawn."""
+    unmet: dict[str, str] = {}
     for name, dimension in space.items():
         when = dimension.when
         other = None if when is None else space.get(when.parameter)
@@ -284,11 +290,12 @@ def _never_met(space: Space, place: str, entry: ModelEntry) -> Iterator[str]:
             found = (canonical_params(entry.model, entry.params)[when.parameter],)
         if not set(map(canonical_json, found)) & set(map(canonical_json, when.values)):
             only = " or ".join(_shown(value) for value in found)
-            yield (
-                f"{place}.space.{name}.when: {when.parameter} is never "
+            unmet[name] = (
+                f"{when.parameter} is never "
                 f"{' or '.join(_shown(value) for value in when.values)}, only {only}; "
                 f"so {name} is never searched"
             )
+    return unmet
 
 
 def _ordered(space: Mapping[str, Dimension]) -> dict[str, Dimension]:

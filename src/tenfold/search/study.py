@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from tenfold._optional import require
@@ -50,6 +50,7 @@ class Study:
     ) -> None:
         self.plan, self.owner = plan, owner
         self.is_exhausted = False
+        self._broken: str | None = None  # the rule that the last draw broke
         self._storage = storage
         self._running: set[int] = set()
         self._study: Any = self._alone(self._opened)
@@ -63,7 +64,8 @@ class Study:
     def is_hopeless(self, asked: Asked, step: int, value: float, *, is_last: bool) -> bool:
         """Note what a trial reports at a step; say whether it should end there.
 
-        It should, too, where another process has taken it for lost and queued it again.
+        The trial that the search begins with never should: the others are compared with it. Any
+        should where another process has taken it for lost and queued it again.
 
         Args:
             asked: The trial.
@@ -75,9 +77,11 @@ class Study:
             return False
         try:
             self._storage.insist(lambda: asked.trial.report(value, step))
-            return not is_last and bool(self._storage.insist(asked.trial.should_prune))
+            # Asked of each: the answer also notes how far the trial came.
+            is_bad = not is_last and bool(self._storage.insist(asked.trial.should_prune))
         except require("optuna").exceptions.UpdateFinishedTrialError:
             return True
+        return is_bad and keeping.START not in asked.trial.user_attrs
 
     def finish(self, asked: Asked, scores: Mapping[str, float]) -> None:
         """Note what a finished trial is judged by: accuracy, log_loss, perhaps latency."""
@@ -227,6 +231,15 @@ class Study:
             if twins >= _TWINS_BEFORE_LISTING:
                 self._queue_untried(trials)
                 self.is_exhausted |= twins >= _MOST_TWINS
+            if (
+                self.is_exhausted
+                and self._broken is not None
+                and (twins >= _MOST_TWINS or not any(keeping.counts(found) for found in trials))
+            ):
+                raise StudyError(
+                    f"study {self.plan.name!r}: {twins} draws in a row break a rule, the last: "
+                    f"{self._broken}; give a space in which most values are allowed"
+                )
             asked = None if self.is_exhausted else self._drawn(trials)
             if asked is not None:
                 return asked
@@ -241,6 +254,10 @@ class Study:
         trial.set_user_attr(keeping.OWNER, self.owner)
         drawn = draw(plan.space, plan.base, trial) | trial.user_attrs.get(keeping.INSTEAD, {})
         params, broken = self._checked(drawn)
+        self._broken = broken
+        if broken is not None:
+            self._tell(trial.number, "FAIL", {keeping.UNCOUNTED: broken})
+            return None
         recipe = keeping.recipe_of(params)
         for found in trials:
             if keeping.counts(found) and found.user_attrs.get(keeping.RECIPE) == recipe:
@@ -248,9 +265,6 @@ class Study:
                 self._tell(trial.number, "FAIL", {keeping.UNCOUNTED: reason})
                 return None
         trial.set_user_attr(keeping.RECIPE, recipe)
-        if broken is not None:
-            self._tell(trial.number, "FAIL", {keeping.REASON: broken})
-            return None
         trial.set_user_attr(keeping.PARAMS, params)
         self._running.add(trial.number)
         return Asked(trial.number, params, drawn, trial)
@@ -298,6 +312,7 @@ class Study:
         # Queued before it is closed: a process killed in between loses nothing.
         if fixed and fixed not in queued:
             self._study.enqueue_trial(fixed, user_attrs=kept)
+            self.is_exhausted = False
         self._tell(number, "FAIL", {keeping.UNCOUNTED: f"{reason}; queued again"})
 
     @staticmethod
@@ -335,15 +350,24 @@ def _numbered(trials: Sequence[Any], number: int) -> Any:
 def _check_same(plan: StudyPlan, begun: Mapping[str, Any], storage: str) -> None:
     """Refuse to go on with a study of something else."""
     differing = [
-        f"{name} {_told(begun.get(name))}, now {_told(value)}"
+        text
         for name, value in plan.identity.items()
-        if canonical_json(begun.get(name)) != canonical_json(value)
+        for text in _differences(name, begun.get(name), value)
     ]
     if differing:
         raise StudyError(
             f"study {plan.name!r} in {storage} is one of something else: {'; '.join(differing)}; "
             "give another --study-name, or the same settings as then"
         )
+
+
+def _differences(name: str, then: Any, now: Any) -> Iterator[str]:
+    """Yield what differs, of two mappings entry by entry."""
+    if isinstance(then, Mapping) and isinstance(now, Mapping):
+        for part in dict.fromkeys([*then, *now]):
+            yield from _differences(f"{name}: {part}", then.get(part), now.get(part))
+    elif canonical_json(then) != canonical_json(now):
+        yield f"{name} {_told(then)}, now {_told(now)}"
 
 
 def _told(value: Any) -> str:
