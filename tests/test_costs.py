@@ -63,6 +63,7 @@ def test_every_model_costs_more_on_more_data(model):
     [
         ("logistic_regression", {"max_iter": 10}, {"max_iter": 100}),
         ("random_forest", {"n_estimators": 50}, {"n_estimators": 200}),
+        ("random_forest", {}, {"bootstrap": False}),
         ("xgboost", {"max_depth": 3}, {"max_depth": 6}),
         ("keras_cnn", {"epochs": 5}, {"epochs": 15}),
         ("cnn", {"width": 16}, {"width": 32}),

@@ -116,8 +116,10 @@ def _trees(model: str, params: Mapping[str, Any], size: DataSize) -> Cost:
         each_s = 7e-10 * size.pixels * size.classes
     else:
         each_s = 1e-8 * math.sqrt(size.pixels)
-    nodes = 40 * trees * size.rows  # a fully grown tree has a leaf for some of the rows
-    return _classical(each_s * trees * levels * size.rows, size, beside=nodes)
+    # Rows drawn with replacement are two thirds of all, and the others make more nodes.
+    rows = size.rows if params.get("bootstrap", True) else math.ceil(1.4 * size.rows)
+    nodes = 40 * trees * rows  # a fully grown tree has a leaf for some of the rows
+    return _classical(each_s * trees * levels * rows, size, beside=nodes)
 
 
 def _network(model: str, params: Mapping[str, Any], size: DataSize) -> Cost:
