@@ -208,10 +208,12 @@ def test_n_jobs_means_fits_at_once_each_on_one_core(workspace, config):
     assert (result.config.units_at_once, result.config.threads) == (2, 1)
 
 
-def test_a_space_and_a_model_given_twice_are_refused(workspace, config):
+def test_what_a_grid_search_has_no_use_for_is_refused(workspace, config):
     with pytest.raises(ConfigError, match=r"models.0.space: a grid search takes 'grid'"):
         run_grid_search(config({"model": "knn", "space": {"n_neighbors": [1, 2]}}))
     with pytest.raises(ConfigError, match=r"repeats: 3 is for `tenfold compare`"):
         run_grid_search(config(KNN, repeats=3))
+    with pytest.raises(ConfigError, match=r"tune.timeout_s: only a study has a use for it"):
+        run_grid_search(config(KNN, tune={"timeout_s": 5, "cv": 2}))
     with pytest.raises(ConfigError, match=r"models: knn stands there 2 times"):
         run_grid_search(config(KNN, {"model": "knn"}))

@@ -74,12 +74,12 @@ def run_grid_search(
 def _with_folds(config: ExperimentConfig) -> ExperimentConfig:
     """Return the configuration in which all development rows are cross-validated once."""
     tune = config.tune or TuneConfig()
-    _check_models(config)
+    _check_models(config, tune)
     folds = {"cv_below": sys.maxsize, "cv_folds": tune.cv, "cv_repeats": 1}
     return with_jobs(config.model_copy(update={"dataset": config.dataset.model_copy(update=folds)}))
 
 
-def _check_models(config: ExperimentConfig) -> None:
+def _check_models(config: ExperimentConfig, tune: TuneConfig) -> None:
     models = config.models
     problems = [
         f"models.{index}.space: a grid search takes 'grid'; use `tenfold tune` without --grid"
@@ -97,6 +97,11 @@ def _check_models(config: ExperimentConfig) -> None:
             f"repeats: {config.repeats} is for `tenfold compare`; a grid search fits each "
             "combination once in each fold, leave it out"
         )
+    problems += [
+        f"tune.{name}: only a study has a use for it, a grid search tries every combination once; "
+        "leave it out, or use `tenfold tune` without --grid"
+        for name in tune.unused_by("grid")
+    ]
     if problems:
         raise ConfigError(problems)
 

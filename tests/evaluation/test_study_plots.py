@@ -85,6 +85,12 @@ def test_importances_are_ranked_with_the_largest_on_top(history):
     axes = plot_importances(history.importances)
     assert [label.get_text() for label in axes.get_yticklabels()] == ["kind", "rate"]
     assert [bar.get_width() for bar in axes.patches] == [0.3, 0.7]
+    assert "not weighed" not in axes.get_xlabel()
+
+
+def test_importances_tell_of_parameters_that_only_some_trials_have(history):
+    axes = plot_importances(history.importances, left_out=["depth"])
+    assert axes.get_xlabel().endswith("\nnot weighed, since not every trial has it: depth")
 
 
 def test_parallel_coordinates_leave_gaps_where_a_parameter_had_no_effect(history):

@@ -108,9 +108,10 @@ def test_a_log_scale_needs_numbers_above_zero():
 
 
 def test_a_grid_and_a_study_are_told_apart():
-    config = parse_config({"models": [{"model": "svm", "grid": {"C": [1]}}]})
-    with pytest.raises(ConfigError, match=r"models.0.grid: a study searches a space"):
+    config = parse_config({"models": [{"model": "svm", "grid": {"C": [1]}}], "tune": {"cv": 5}})
+    with pytest.raises(ConfigError, match=r"models.0.grid: a study searches a space") as caught:
         resolve_spaces(config)
+    assert "tune.cv: only a grid search has a use for it" in str(caught.value)
 
 
 def test_a_study_takes_each_model_and_each_recipe_once():

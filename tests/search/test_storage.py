@@ -43,6 +43,12 @@ def test_a_file_that_is_no_database_is_told_in_one_line(studies):
         StudyStorage(f"sqlite:///{studies.home}/s.db", studies)
 
 
+def test_a_file_that_cannot_be_locked_is_told_in_one_line(studies):
+    (studies.home / "s.db.lock").mkdir()
+    with pytest.raises(StudyError, match=r"cannot lock .*s.db.lock: .*; make its folder writable"):
+        StudyStorage(f"sqlite:///{studies.home}/s.db", studies)
+
+
 def test_workspaces_that_use_one_file_keep_out_of_each_others_way(studies, tmp_path):
     here = StudyStorage(None, studies)
     there = StudyStorage(here.shown, Workspace(tmp_path / "another").open())

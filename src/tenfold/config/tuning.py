@@ -138,6 +138,16 @@ class TuneConfig(FrozenModel):
             )
         return self
 
+    def unused_by(self, search: Literal["study", "grid"]) -> list[str]:
+        """Return what is not the default although the search has no use for it."""
+        fields = type(self).model_fields
+        used = {"n_jobs", "cv"} if search == "grid" else set(fields) - {"cv"}
+        return [
+            name
+            for name, field in fields.items()
+            if name not in used and getattr(self, name) != field.default
+        ]
+
 
 def space_problems(
     schema: type[FrozenModel],

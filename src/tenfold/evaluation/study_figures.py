@@ -37,7 +37,8 @@ def _draw_one(history: StudyHistory, prefix: str) -> Iterator[Picture]:
     if history.importances:
         first = max(history.importances, key=lambda name: history.importances[name])
         alt = f"Importance of the parameters of {title}; {first} matters most"
-        axes = study_plots.plot_importances(history.importances)
+        left_out = [name for name in history.space if name not in history.importances]
+        axes = study_plots.plot_importances(history.importances, left_out=left_out)
         yield svg_picture(f"{prefix}importances", f"{title}: what mattered", alt, axes)
     if len(history.objectives) > 1:
         alt = f"{history.objectives[0]} over {history.objectives[1]} of {len(finished)} trials"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ _GAP = 0.3
 """Between words and the numbers they stand beside, as a share of the length of the numbers."""
 _HEIGHTS = -0.08, 1.08
 """What parallel coordinates show of their columns, which reach from 0 to 1."""
+_LINE = 56
+"""Characters of a line below a chart."""
 
 
 def plot_history(history: StudyHistory, ax: Axes | None = None) -> Axes:
@@ -61,12 +64,15 @@ def plot_history(history: StudyHistory, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plot_importances(importances: Mapping[str, float], ax: Axes | None = None) -> Axes:
+def plot_importances(
+    importances: Mapping[str, float], ax: Axes | None = None, *, left_out: Sequence[str] = ()
+) -> Axes:
     """Draw each parameter's share of what varied the objective, the largest on top.
 
     Args:
         importances: By parameter a share, 0 to 1.
         ax: Where to draw.
+        left_out: Parameters without a share: not every trial has them.
     """
     ranked = sorted(importances.items(), key=lambda item: item[1])
     ax = new_axes(4.8, 1.0 + 0.3 * max(len(ranked), 3)) if ax is None else ax
@@ -76,6 +82,10 @@ def plot_importances(importances: Mapping[str, float], ax: Axes | None = None) -
     ax.grid(visible=False, axis="y")
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("Share of the variation between finished trials")
+    if left_out:
+        names = ", ".join(shorten(name, 20) for name in left_out)
+        told = textwrap.fill(f"not weighed, since not every trial has it: {names}", _LINE)
+        ax.set_xlabel(f"{ax.get_xlabel()}\n{told}")
     return ax
 
 

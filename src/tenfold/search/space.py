@@ -82,6 +82,11 @@ def resolve_spaces(config: ExperimentConfig) -> tuple[Space, ...]:
             f"repeats: {config.repeats} is for `tenfold compare`; a study fits each recipe once, "
             "leave it out"
         )
+    problems += [
+        f"tune.{name}: only a grid search has a use for it; leave it out, or use `tenfold tune "
+        "--grid`. A study cross-validates where dataset.cv_below says so"
+        for name in tune.unused_by("study")
+    ]
     if problems:
         raise ConfigError(problems)
     return tuple(

@@ -61,6 +61,8 @@ class StudyStorage:
                     self._url.render_as_string(hide_password=False),
                     engine_kwargs={"connect_args": self._arguments(), "pool_pre_ping": True},
                 )
+        except StorageError as error:
+            raise StudyError(str(error)) from error
         except failures as error:
             raise StudyError(
                 f"the studies' storage {self.shown} cannot be opened: {_first_line(error)}; start "
