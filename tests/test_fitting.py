@@ -113,7 +113,11 @@ def test_a_unit_ended_in_an_epoch_goes_on_there_and_its_history_is_whole(tmp_pat
     assert events[-1] == {"key": "key", "done": True}
     assert record["history"] == whole[0]["history"]
     assert np.array_equal(predictions.test, whole[1].test)
-    assert not any((tmp_path / "checkpoints").rglob("*.safetensors"))
+    # It may be killed before anybody remembers it: nothing is trained a second time.
+    steps.clear()
+    fit_unit(given, events.append)
+    assert not steps
+    assert np.array_equal(read_folder(tmp_path / "jobs" / "key")[1].test, whole[1].test)
 
 
 def test_a_network_is_trained_by_the_processes_of_its_unit(tmp_path):
@@ -135,6 +139,33 @@ def test_each_round_and_the_final_fit_keep_checkpoints_of_their_own(tmp_path, mo
     fit_unit(payload(tmp_path), lambda event: None)
     names = ["round-1", "round-2", "final"]
     assert folders == [tmp_path / "checkpoints" / "key" / name for name in names]
+
+
+@pytest.mark.parametrize("patience", [None, 1])
+def test_a_fold_is_never_scored_by_the_rows_that_ended_its_fit(tmp_path, monkeypatch, patience):
+    given = payload(tmp_path)
+    given["trials"][0]["params"]["patience"] = patience
+    fits, fit = [], MlpClassifier.fit
+
+    @functools.wraps(fit)
+    def noted(estimator, images, labels, *, validation=None, **options):
+        fits.append((images, validation))
+        return fit(estimator, images, labels, validation=validation, **options)
+
+    monkeypatch.setattr(MlpClassifier, "fit", noted)
+    fit_unit(given, lambda event: None)
+    split = open_split(config().dataset, None)[1]
+    *rounds, (all_images, nothing) = fits
+    assert nothing is None
+    assert len(all_images) == len(split.images)
+    for part, (images, watched) in zip(split.rounds, rounds, strict=True):
+        learned, stops = split.stopping(part)
+        if patience is None:
+            assert watched is None
+            assert np.array_equal(images, split.images[part.fit_rows])
+        else:
+            assert np.array_equal(watched[0], split.images[stops])
+            assert np.array_equal(images, split.images[learned])
 
 
 class EndingObserver(NullObserver):

@@ -31,7 +31,7 @@ from tenfold.outcomes import (
 from tenfold.records import Floats, Numerics, Predictions, Trial, Views, fault_of, from_text
 
 #: Raised when what a worker computes from a fit changes: older results are not reused then.
-FITTING_VERSION = 2
+FITTING_VERSION = 3
 
 #: What `read_folder` reads; the first is complete when the others are.
 TRIAL_FILES = ("trial.json", "predictions.npz", "views.npz")
@@ -277,8 +277,13 @@ class _Unit:
         decided: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         """Fit an estimator for each row of the unit, and hand them on as they are ready."""
-        split = self.split
+        split, watched = self.split, None
         estimators = [self._built(row, (decided or {}).get(row.key, {})) for row in self.rows]
+        taken = inspect.signature(estimators[-1].fit).parameters
+        # In cross-validation nobody is told of a step: what is watched serves to end a fit alone.
+        watches = not split.cross_validated or any(_may_end_early(row.trial) for row in self.rows)
+        if held is not None and "validation" in taken and watches:
+            fit_rows, watched = split.stopping(held)
         owners = {id(one): row for one, row in zip(estimators, self.rows, strict=True)}
         keys = [row.key for row in self.rows]
         history: list[Mapping[str, float]] = []
@@ -297,7 +302,14 @@ class _Unit:
             elsewhere_s += time.perf_counter() - now
 
         *smaller, largest = estimators
-        extra = self._extra(estimators, history, name, held)
+        extra: dict[str, Any] = {}
+        for hook in {"on_epoch", "on_trees"} & set(taken):
+            lengths = [_steps_of(one) for one in estimators]
+            extra[hook] = functools.partial(self._told, history, lengths)
+        if "checkpoints" in taken:
+            extra["checkpoints"] = self.checkpoints / name
+        if watched is not None:
+            extra["validation"] = split.images[watched], split.labels[watched]
         # No name holds the copies: they are gone when the fit is done.
         if smaller:
             extra |= {"smaller": smaller, "on_ready": ready}
@@ -318,29 +330,6 @@ class _Unit:
             precision=numerics.precision,
             processes=numerics.processes,
         )
-
-    def _extra(
-        self,
-        estimators: Sequence[Any],
-        history: list[Mapping[str, float]],
-        name: str,
-        held: Round | None,
-    ) -> dict[str, Any]:
-        """Return what the estimators' `fit` takes beside images and labels."""
-        split = self.split
-        taken = inspect.signature(estimators[-1].fit).parameters
-        extra: dict[str, Any] = {}
-        for hook in {"on_epoch", "on_trees"} & set(taken):
-            lengths = [_steps_of(one) for one in estimators]
-            extra[hook] = functools.partial(self._told, history, lengths)
-        if "checkpoints" in taken:
-            extra["checkpoints"] = self.checkpoints / name
-        if "validation" in taken and held is not None:
-            watched = held.held_rows
-            if not split.cross_validated:
-                watched = split.validation_rows[split.select]
-            extra["validation"] = split.images[watched], split.labels[watched]
-        return extra
 
     def _told(
         self,
@@ -363,6 +352,10 @@ class _Unit:
         self.on_event(
             {"key": row.key, "step": step, "steps": steps, "metrics": dict(metrics or {})}
         )
+
+
+def _may_end_early(trial: Trial) -> bool:
+    return ":" in trial.model or trial.params.get("patience") is not None
 
 
 def _steps_of(estimator: Any) -> int:

@@ -1,6 +1,7 @@
 """What a person sees while an experiment runs."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -41,6 +42,27 @@ def test_lines_say_what_happens_and_go_to_stderr(capsys):
     assert "[2/3] MLP epochs=3: FAILED: ValueError: [bold] luck" in err
     assert "[3/3] MLP epochs=3: finished by another process" in err
     assert err.splitlines()[-1] == "opening the sealed test"
+
+
+def test_a_fit_says_what_is_left_from_its_second_step_on(capsys, monkeypatch):
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr("tenfold.cli.progress.time", SimpleNamespace(monotonic=lambda: clock.now))
+    observer = LineObserver()
+
+    def step(number, seconds):
+        clock.now += seconds
+        observer.stepped(UNIT, number, 9, {"train_f1": 0.1, "val_loss": 0.5})
+
+    for number in (1, 2, 3):
+        step(number, 0.001)  # a training that is taken up again tells what is done at once
+    step(4, 60)
+    step(5, 30)
+    step(9, 120)
+    assert capsys.readouterr().err.splitlines() == [
+        "MLP epochs=3: 4/9 val_loss=0.5 about 5 min left",
+        "MLP epochs=3: 5/9 val_loss=0.5 about 3 min left",
+        "MLP epochs=3: 9/9 val_loss=0.5",
+    ]
 
 
 def test_bars_show_trial_step_and_what_is_left():

@@ -42,8 +42,9 @@ def test_the_six_experiments_are_read(name, model, batch_size, rate, epochs):
 
 def test_the_transformer_is_the_one_of_the_older_form():
     (entry,) = parse_config(from_four_keys(FOUR | {"model": "ViT"})).models
-    found = {key: entry.params[key] for key in ("patch_size", "width", "heads", "depth", "dropout")}
-    assert found == {"patch_size": 7, "width": 512, "heads": 8, "depth": 3, "dropout": 0.2}
+    expected = {"patch_size": 7, "width": 512, "heads": 8, "depth": 3, "dropout": 0.2}
+    expected["mlp_ratio"] = 4
+    assert {key: entry.params[key] for key in expected} == expected
 
 
 def test_a_name_beside_the_keys_is_kept():

@@ -137,6 +137,22 @@ def test_groups_are_never_cut(cv_below, n_groups):
     assert ", whole groups" in split.description
 
 
+@pytest.mark.parametrize("cv_below", [0, 10**6])
+def test_what_ends_a_fit_early_is_neither_learned_from_nor_what_scores_it(cv_below):
+    split = make_split(made([0] * 40 + [1] * 30 + [2] * 20), cv_below=cv_below)
+    for part in split.rounds:
+        learned, stops = split.stopping(part)
+        assert set(learned.tolist()).isdisjoint(stops.tolist())
+        assert set(learned.tolist()) <= set(part.fit_rows.tolist())
+        assert set(split.labels[stops]) == set(split.labels[learned]) == {0, 1, 2}
+        if cv_below:
+            assert set(stops.tolist()).isdisjoint(part.held_rows.tolist())
+            assert len(stops) == pytest.approx(len(part.fit_rows) / 10, abs=2)
+        else:
+            assert np.array_equal(learned, part.fit_rows)
+            assert set(stops) == set(split.validation_rows[split.select])
+
+
 def test_the_same_content_is_split_the_same_way():
     one, two = (make_split(made(np.arange(600) % 3)) for _ in range(2))
     np.testing.assert_array_equal(one.images, two.images)

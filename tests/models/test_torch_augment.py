@@ -110,6 +110,54 @@ def test_a_turn_turns_about_the_middle_and_keeps_the_ink():
     assert still[:, 4, 4] == pytest.approx(255, abs=0.01)
 
 
+def test_a_turn_is_no_larger_than_it_says_on_any_shape():
+    bar = torch.zeros((300, 28, 20), dtype=torch.uint8)
+    bar[:, 13:15, 5:15] = 255
+    turned = augmenter((28, 20), rotate_deg=30)(bar.view(300, -1)).view(300, 28, 20)
+    angles, lengths = axes_of(turned)
+    assert 24 < angles.abs().max() <= 30.5
+    assert angles.abs().min() < 3
+    assert lengths == pytest.approx(float(axes_of(bar)[1][0]), rel=0.05)
+
+
+def axes_of(images):
+    """Return the angle of the longest axis of each image's ink, in degrees, and its length."""
+    ink = images.double() / images.double().sum(dim=(1, 2), keepdim=True)
+    rows, columns = (torch.arange(float(side), dtype=ink.dtype) for side in images.shape[1:])
+    places = torch.stack([part.flatten() for part in torch.meshgrid(columns, rows, indexing="xy")])
+    flat = ink.flatten(1)
+    away = places - (flat @ places.T)[:, :, None]
+    variances, vectors = torch.linalg.eigh((away * flat[:, None]) @ away.transpose(1, 2))
+    x, y = vectors[:, :, 1].T
+    return torch.rad2deg(torch.atan(y / x)), variances[:, 1].sqrt()
+
+
+def test_a_shift_beside_a_turn_moves_by_no_more_than_it_says():
+    rows = pictures(n=300, shape=(28, 28))
+    moved = augmenter((28, 28), shift_px=3, rotate_deg=1e-3)(rows).view(-1, 28, 28)
+    for axis in (1, 2):
+        ink = moved.sum(dim=3 - axis)
+        places = (ink * torch.arange(28.0)).sum(dim=1) / ink.sum(dim=1)
+        still = (13.5, 9.5)[axis - 1]
+        assert -3.01 <= (places - still).min() < -2.5
+        assert 2.5 < (places - still).max() <= 3.01
+
+
+def test_an_elastic_change_is_about_as_large_as_it_says():
+    point = torch.zeros((400, 29, 29), dtype=torch.uint8)
+    point[:, 12:17, 12:17] = 255
+    spreads = []
+    for size in (0.5, 1.0):
+        moved = augmenter((29, 29), elastic=size)(point.view(400, -1)).view(-1, 29, 29)
+        ink = moved.sum(dim=1)
+        places = (ink * torch.arange(29.0)).sum(dim=1) / ink.sum(dim=1)
+        assert places.mean() == pytest.approx(14, abs=0.2)
+        spreads.append(float(places.std()))
+    # A spot of five pixels moves by the mean of what its pixels do.
+    assert 0.4 < spreads[1] < 1.1
+    assert spreads[1] == pytest.approx(2 * spreads[0], rel=0.1)
+
+
 def test_a_stretch_changes_the_area_within_its_bounds():
     rows = pictures(n=200, shape=(28, 28))
     ink = augmenter((28, 28), scale=0.2)(rows).sum(dim=1) / float(rows[0].sum())

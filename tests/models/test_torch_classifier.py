@@ -64,7 +64,7 @@ def test_each_epoch_is_reported(digits):
     )
     assert [epoch for epoch, _ in reports] == [1, 2, 3, 4]
     scores = ("loss", "accuracy", "precision", "recall", "f1")
-    assert set(reports[0][1]) == {"train_loss", "train_accuracy", *(f"val_{s}" for s in scores)}
+    assert set(reports[0][1]) == {f"{rows}_{s}" for rows in ("train", "val") for s in scores}
     assert reports[-1][1]["train_loss"] < reports[0][1]["train_loss"]
     assert all(0 <= report["val_accuracy"] <= 1 for _, report in reports)
 

@@ -120,6 +120,15 @@ def test_numerics_leaves_threads_and_generators_as_they_were():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_numerics_on_the_processor_leaves_the_generators_of_gpus_alone(monkeypatch):
+    seeded = []
+    for name in ("manual_seed", "manual_seed_all"):
+        monkeypatch.setattr(torch.cuda, name, seeded.append)
+    with numerics(CPU, threads=1, seed=1):
+        torch.rand(1)
+    assert seeded == []
+
+
 def test_each_gpu_is_shown_to_one_training(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

@@ -164,7 +164,6 @@ def test_ranks_end_with_a_killed_parent_and_go_on_to_the_bit(digits, shared, tmp
     assert list(places["folder"].glob("checkpoint-*"))
     resumed = fit(digits, processes=2, checkpoints=places["folder"])
     assert resumed.resumed_s_ > 0
-    assert not places["folder"].exists()
     for mine, theirs in zip(weights(resumed).values(), weights(shared[0]).values(), strict=True):
         assert torch.equal(mine, theirs)
 

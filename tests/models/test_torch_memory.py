@@ -12,6 +12,7 @@ from tenfold.models.torch.augment import Augmenter
 from tenfold.models.torch.checkpoint import Checkpoints
 from tenfold.models.torch.learner import Learner
 from tenfold.models.torch.rows import Rows, class_weights
+from tenfold.models.torch.scores import predict_logits
 from tenfold.models.torch.trainer import train
 
 MlpParams = PARAMS["mlp"]
@@ -115,6 +116,29 @@ def test_the_processors_own_shortage_is_known():
     network = narrow(4, error=RuntimeError(ALLOCATOR))
     Learner(network, MlpParams()).step(rows.images, rows.codes, 1e-3)
     assert network.seen == [8, 4, 4]
+
+
+def test_images_to_predict_go_in_smaller_blocks_where_the_memory_is_short():
+    rows = rows_of(9)
+    network = narrow(3)
+    logits = predict_logits(network, rows.images)
+    assert network.seen == [9, 4, 2, 2, 2, 2, 1]
+    torch.testing.assert_close(logits, predict_logits(narrow(9), rows.images))
+    with pytest.raises(TrainingMemoryError, match="even for 1 image at a time .CUDA"):
+        predict_logits(narrow(0), rows.images)
+    with pytest.raises(RuntimeError, match="shapes"):
+        predict_logits(narrow(0, error=RuntimeError("shapes cannot be multiplied")), rows.images)
+
+
+def test_where_the_optimizer_s_memory_does_not_fit_the_error_says_what_to_do(monkeypatch):
+    def step(_):
+        raise RuntimeError(ALLOCATOR)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    rows = rows_of(8)
+    learner = Learner(narrow(8), MlpParams(optimizer="adamw"))
+    with pytest.raises(TrainingMemoryError, match="what AdamW remembers of each weight .*sgd"):
+        learner.step(rows.images, rows.codes, 1e-3)
 
 
 def test_other_errors_are_not_taken_for_a_shortage():

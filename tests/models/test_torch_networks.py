@@ -61,6 +61,13 @@ def test_the_smallest_image_that_works_is_named(name, smallest):
         build_network(name, PARAMS[name](), (9, smallest - 1), 10)
 
 
+def test_the_largest_image_that_works_is_named():
+    assert build_network("pca_cnn", PARAMS["pca_cnn"](), (96, 96), 10)
+    message = "pca_cnn takes images of at most 9,216 pixels, such as 96x96; got 96x97"
+    with pytest.raises(ModelInputError, match=message):
+        build_network("pca_cnn", PARAMS["pca_cnn"](), (96, 97), 10)
+
+
 def test_keras_cnn_starts_as_keras_does():
     torch.manual_seed(0)
     network = build_network("keras_cnn", KerasCnnParams(), (28, 28), 10)

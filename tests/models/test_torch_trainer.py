@@ -74,7 +74,7 @@ def test_the_report_of_an_epoch_is_a_mean_over_images():
     scores = evaluate(network, rows)
     assert [epoch for epoch, _ in reports] == [1, 2]
     expected = {f"val_{name}": value for name, value in scores.items()}
-    expected |= {"train_loss": scores["loss"], "train_accuracy": scores["accuracy"]}
+    expected |= {f"train_{name}": value for name, value in scores.items()}
     assert reports[1][1] == pytest.approx(expected, rel=1e-4)
 
 
@@ -114,8 +114,28 @@ def test_patience_without_validation_rows_trains_to_the_end():
 
 
 def test_the_best_epoch_is_kept_where_patience_does_not_run_out():
-    _, epoch = trained(rows_of(60), validation=rows_of(60), epochs=3, patience=50)
-    assert 1 <= epoch <= 3
+    losses, held = [], rows_of(200, seed=1)
+    network, epoch = trained(
+        rows_of(60),
+        validation=held,
+        epochs=40,
+        patience=50,
+        learning_rate=0.05,
+        schedule="constant",
+        on_epoch=lambda _, report: losses.append(report["val_loss"]),
+    )
+    assert len(losses) == 40
+    assert epoch == 1 + losses.index(min(losses)) < 40
+    assert evaluate(network, held)["loss"] == pytest.approx(min(losses))
+
+
+def test_a_training_that_never_has_a_loss_says_so_and_claims_no_epochs(caplog):
+    # Weight decay multiplies each weight by -9 at each step.
+    recipe = {"optimizer": "sgd", "learning_rate": 10, "weight_decay": 1, "batch_norm": False}
+    rows = rows_of(1500)
+    _, epoch = trained(rows, validation=rows, epochs=9, patience=2, schedule="constant", **recipe)
+    assert epoch == 2
+    assert "the validation loss was never a number" in caplog.text
 
 
 def test_rates_follow_their_schedule():

@@ -19,6 +19,9 @@ from tenfold.experiment import ExperimentResult
 from tenfold.records import FitUnit, TrialResult
 from tenfold.runner import Observer
 
+_AT_ONCE_S = 0.02  # between two steps: no step of a fit is that short where one waits for it
+_SHORT = ("_loss", "_accuracy")
+
 
 @contextmanager
 def observing() -> Iterator[Observer]:
@@ -55,12 +58,31 @@ class _Estimate:
         return f"about {_duration(left_s)} left"
 
 
+class _Pace:
+    """Guesses what is left of each fit from the steps that were seen of it."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, tuple[int, float, float]] = {}
+
+    def text(self, name: str, step: int, steps: int) -> str:
+        now = time.monotonic()
+        first, began, last = self._since.get(name, (step, now, now))
+        # A fit that is taken up again first tells what is done, all at once; a new one from the
+        # first step.
+        if step <= first or now - last < _AT_ONCE_S:
+            first, began = step, now
+        self._since[name] = first, began, now
+        if step <= first or step >= steps:
+            return ""
+        return f"about {_duration((now - began) / (step - first) * (steps - step))} left"
+
+
 class LineObserver:
     """Prints one line for each thing that happens."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._estimate = _Estimate(0)
+        self._estimate, self._pace = _Estimate(0), _Pace()
         self._shown: dict[str, float] = {}
 
     def planned(self, trials: int, *, reused: int) -> None:
@@ -74,11 +96,12 @@ class LineObserver:
 
     def stepped(self, unit: FitUnit, step: int, steps: int, metrics: Mapping[str, float]) -> None:
         """Say how far a unit's fit is, every five seconds at the most."""
-        now = time.monotonic()
+        now, left = time.monotonic(), self._pace.text(unit.name, step, steps)
         if now - self._shown.setdefault(unit.name, now) < 5 and step < steps:
             return
         self._shown[unit.name] = now
-        self.said(f"{unit.name}: {step}/{steps} {_metrics(metrics)}".rstrip())
+        parts = (f"{unit.name}: {step}/{steps}", _metrics(metrics), left)
+        self.said(" ".join(part for part in parts if part))
 
     def ended(
         self,
@@ -105,7 +128,7 @@ class BarObserver:
         self._progress = progress
         self._all = progress.add_task("trials", total=1, note="", visible=False)
         self._tasks: dict[str, TaskID] = {}
-        self._estimate = _Estimate(0)
+        self._estimate, self._pace = _Estimate(0), _Pace()
 
     def planned(self, trials: int, *, reused: int) -> None:
         """Show the whole bar."""
@@ -126,7 +149,8 @@ class BarObserver:
         """Move the unit's bar."""
         task = self._tasks.get(unit.name)
         if task is not None:
-            self._progress.update(task, completed=step, total=steps, note=_metrics(metrics))
+            note = f"{_metrics(metrics)} {self._pace.text(unit.name, step, steps)}".strip()
+            self._progress.update(task, completed=step, total=steps, note=note)
 
     def ended(self, unit: FitUnit, results: tuple[TrialResult, ...]) -> None:
         """Take the unit's bar away and print how it ended."""
@@ -159,7 +183,9 @@ def _outcome(result: TrialResult) -> str:
 
 
 def _metrics(metrics: Mapping[str, float]) -> str:
-    return " ".join(f"{name}={value:.4g}" for name, value in metrics.items())
+    """Return losses and accuracies; of a fit that reports neither, all."""
+    short = {name: value for name, value in metrics.items() if name.endswith(_SHORT)}
+    return " ".join(f"{name}={value:.4g}" for name, value in (short or metrics).items())
 
 
 def _duration(seconds: float) -> str:

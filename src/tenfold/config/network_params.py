@@ -93,8 +93,8 @@ Elastic = Annotated[
     Field(
         ge=0,
         le=10,
-        description="Augmentation: bend each image by smooth random displacements with this "
-        "standard deviation, in pixels of a 28-pixel side; other sides in proportion.",
+        description="Augmentation: bend each image by smooth random displacements of about "
+        "this standard deviation, in pixels of a 28-pixel side; other sides in proportion.",
     ),
 ]
 Erase = Annotated[

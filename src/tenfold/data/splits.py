@@ -76,6 +76,25 @@ class Split:
     def __repr__(self) -> str:
         return f"Split({self.description!r})"
 
+    def stopping(self, part: Round) -> tuple[Indices, Indices]:
+        """Return the rows that a round learns from, and those that may end its fit early.
+
+        Never those that it is scored by: with cross-validation a tenth of each class leaves the
+        rows that are learned from; else the select rows decide, as they do all else.
+
+        Args:
+            part: One of ``rounds``.
+
+        Returns:
+            ``(n,)`` and ``(m,)`` development rows, both ascending.
+        """
+        rows = part.fit_rows
+        if not self.cross_validated:
+            return rows, self.validation_rows[self.select]
+        rng = seeded(f"{self.key}:{part.held_rows.tolist()}:stopping")
+        stops = pick(self.labels[rows], round(len(rows) / 10), rng, at_least=1, leave=1)
+        return rows[~stops], rows[stops]
+
 
 def make_split(
     dataset: Dataset,

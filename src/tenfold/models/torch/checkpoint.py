@@ -26,7 +26,7 @@ from tenfold.records import canonical_json
 logger = logging.getLogger(__name__)
 
 #: Raised when what a checkpoint holds, or what a step does, changes: older ones are not used then.
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 
 # Epochs done, steps done in the next one, and the content's hash; or what a killed write left.
 _NAME = re.compile(r"checkpoint-(\d{5})-(\d{8})-([0-9a-f]{64})\.safetensors")
@@ -107,10 +107,6 @@ class CheckpointStore(Protocol):
         """Leave what a block takes out of the training's seconds."""
         ...
 
-    def remove(self) -> None:
-        """Forget a training that is done."""
-        ...
-
 
 class NoCheckpoints:
     """Keeps nothing."""
@@ -134,9 +130,6 @@ class NoCheckpoints:
     def paused(self) -> AbstractContextManager[None]:
         """Do nothing."""
         return nullcontext()
-
-    def remove(self) -> None:
-        """Do nothing."""
 
 
 class Checkpoints:
@@ -227,12 +220,6 @@ class Checkpoints:
             yield
         finally:
             self._started += self._clock() - began
-
-    def remove(self) -> None:
-        """Delete the checkpoints, and the folder if nothing else is in it."""
-        self._delete(keep=())
-        with suppress(OSError):
-            self._folder.rmdir()
 
     def _read(self, path: Path, expected: Mapping[str, Tensor]) -> Checkpoint:
         """Return a checkpoint.

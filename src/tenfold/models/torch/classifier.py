@@ -81,13 +81,13 @@ class NetworkClassifier(ImageClassifier):
             validation: Images and labels to report on after each epoch, and to stop early by where
                 ``patience`` is set. Never learned from.
             on_epoch: Called after each epoch with its number, from 1, and train_loss,
-                train_accuracy and, with validation rows, val_loss, val_accuracy, val_precision,
-                val_recall and val_f1, the last three means over the classes. A resumed training
+                train_accuracy, train_precision, train_recall and train_f1, the last three means
+                over the classes; with validation rows also val_loss to val_f1. A resumed training
                 first calls it again for the epochs that are done.
             checkpoints: A folder for this training alone, where its state is kept after each epoch
-                until it is done. When the process is killed, the same fit with the same folder
-                goes on from there and ends with the same weights, to the bit on one thread of one
-                or two processes. None: nothing is kept.
+                that took a second. The same fit with the same folder goes on from there, after a
+                kill as after its end, and ends with the same weights, to the bit on one thread of
+                one or two processes. Who gives the folder deletes it. None: nothing is kept.
             checkpoint_every_s: Seconds between two checkpoints within an epoch; 0: after each step.
             snapshots: By the number of an epoch before the last, who is given a copy of the network
                 as it is after it, and the seconds of `resumed_s_`; in one process alone.
@@ -130,7 +130,6 @@ class NetworkClassifier(ImageClassifier):
         trained = run(rows, held, on_epoch=on_epoch)
         self.network_, self.n_epochs_ = trained.network, trained.n_epochs
         self.resumed_s_ = trained.resumed_s
-        plan.forget()
         if params.patience is not None and held is not None:
             self.chosen_ = {"epochs": self.n_epochs_}
         return self
@@ -180,11 +179,16 @@ class NetworkClassifier(ImageClassifier):
         return self
 
     def predict_proba(self, X: npt.ArrayLike) -> Floats:
-        """Return the probability of each class; see `ImageClassifier.predict_proba`."""
+        """Return the probability of each class; see `ImageClassifier.predict_proba`.
+
+        Raises:
+            ModelInputError: As there.
+            TrainingMemoryError: The memory is too small, even for one image at a time.
+        """
         images = self._tensor(self._seen_images(X))
         with numerics(self.device_, threads=self.threads, seed=self.seed):
             logits = predict_logits(self.network_, images)
-            probabilities: Floats = torch.softmax(logits.double().cpu(), dim=1).numpy()
+            probabilities: Floats = torch.softmax(logits.cpu().double(), dim=1).numpy()
         return probabilities
 
     def look_inside(self, X: npt.ArrayLike) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,11 @@ from pathlib import Path
 import torch
 
 from tenfold.errors import ConfigError
-from tenfold.models.torch.randomness import global_states, set_global_states
+from tenfold.models.torch.randomness import (
+    global_states,
+    seed_global_states,
+    set_global_states,
+)
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -18,6 +23,8 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 _SHOWN = "CUDA_VISIBLE_DEVICES"
 _CPUINFO = Path("/proc/cpuinfo")
 _BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
+# Beside torch.OutOfMemoryError: the processor's allocator, Apple's, and NVIDIA's matrix library.
+_SHORTAGES = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -131,6 +138,24 @@ def cpu_flags() -> frozenset[str]:
     return frozenset()
 
 
+def is_shortage(error: RuntimeError) -> bool:
+    """Return whether an error says that the memory is short."""
+    known = isinstance(error, torch.OutOfMemoryError)
+    return known or any(text in str(error) for text in _SHORTAGES)
+
+
+def free_memory() -> None:
+    """Free what nobody holds any more, also what PyTorch keeps of a GPU's memory."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def error_line(error: RuntimeError) -> str:
+    """Return the first line of what PyTorch says."""
+    return str(error).splitlines()[0]
+
+
 @contextmanager
 def resting(device: torch.device, *, threads: int) -> Iterator[None]:
     """Run a block inside one of `numerics` as if it stood outside; the generators notice nothing.
@@ -160,13 +185,12 @@ def numerics(device: torch.device, *, threads: int, seed: int) -> Iterator[None]
         threads: Threads of the processor, at least 1.
         seed: Seed of initial weights and dropout.
     """
-    before = torch.get_num_threads()
-    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
-    cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-    with torch.random.fork_rng(devices=devices), cudnn:
-        torch.manual_seed(seed)
-        torch.set_num_threads(min(threads, os.cpu_count() or threads))
+    before, states = torch.get_num_threads(), global_states(device)
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         try:
+            seed_global_states(device, seed)
+            torch.set_num_threads(min(threads, os.cpu_count() or threads))
             yield
         finally:
             torch.set_num_threads(before)
+            set_global_states(device, states)

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tenfold.config.network_params import NetworkParams
 from tenfold.errors import StorageError, TrainingMemoryError
 from tenfold.models.torch.checkpoint import Checkpoints, CheckpointStore
+from tenfold.models.torch.device import error_line
 from tenfold.models.torch.learner import Learner
 from tenfold.models.torch.randomness import drawing_apart
 from tenfold.models.torch.rows import Rows
@@ -174,11 +175,10 @@ class SharedLearner(Learner):
 
     def _halve(self, n_images: int, error: RuntimeError) -> None:
         """Give up: the other ranks are waiting for the gradients of a whole slice."""
-        first = str(error).splitlines()[0]
         n_ranks = distributed.get_world_size()
         raise TrainingMemoryError(
             f"the memory is too small for a batch of {n_images} images, shared by {n_ranks} "
-            f"processes ({first}); make batch_size smaller"
+            f"processes ({error_line(error)}); make batch_size smaller"
         ) from error
 
 

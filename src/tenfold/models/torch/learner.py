@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 
 import torch
@@ -11,14 +10,12 @@ from torch.nn import functional
 
 from tenfold.config.network_params import NetworkParams
 from tenfold.errors import TrainingMemoryError
+from tenfold.models.torch.device import error_line, free_memory, is_shortage
 from tenfold.models.torch.optimizer import make_optimizer
 from tenfold.models.torch.randomness import global_states, set_global_states
 from tenfold.models.torch.rows import batch_bounds
 
 logger = logging.getLogger(__name__)
-
-# Beside torch.OutOfMemoryError: the processor's allocator, Apple's, and NVIDIA's matrix library.
-_SHORTAGES = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 class Learner:
@@ -70,7 +67,8 @@ class Learner:
             The mean loss and the ``(n, n_classes)`` logits, without gradients.
 
         Raises:
-            TrainingMemoryError: Not even the smallest part fits into memory.
+            TrainingMemoryError: Not even the smallest part fits into memory, or not what the
+                optimizer remembers.
         """
         states = global_states(images.device)
         while isinstance(outcome := self._tried(images, codes), RuntimeError):
@@ -78,7 +76,16 @@ class Learner:
             set_global_states(images.device, states)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.step()
+        try:
+            self.optimizer.step()
+        except RuntimeError as error:
+            if not is_shortage(error):
+                raise
+            raise TrainingMemoryError(
+                f"the memory is too small for what {type(self.optimizer).__name__} remembers of "
+                f"each weight ({error_line(error)}); make the network smaller, or use "
+                "optimizer sgd with momentum 0, which remembers nothing"
+            ) from error
         return outcome
 
     def _tried(self, images: Tensor, codes: Tensor) -> tuple[Tensor, Tensor] | RuntimeError:
@@ -87,8 +94,7 @@ class Learner:
         try:
             return self._gradients(images, codes)
         except RuntimeError as error:
-            known = isinstance(error, torch.OutOfMemoryError)
-            if not known and not any(text in str(error) for text in _SHORTAGES):
+            if not is_shortage(error):
                 raise
             return error.with_traceback(None)  # its frames hold what is to be freed
 
@@ -126,14 +132,12 @@ class Learner:
     def _halve(self, n_images: int, error: RuntimeError) -> None:
         """Free what the failed try holds and make the parts smaller."""
         self.optimizer.zero_grad(set_to_none=True)
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
         tried = min(self.micro_batch or n_images, n_images)
         if tried <= self._least:
-            first = str(error).splitlines()[0]
             raise TrainingMemoryError(
-                f"the memory is too small even for {tried} images at a time ({first}); "
+                f"the memory is too small even for {tried} images at a time "
+                f"({error_line(error)}); "
                 "make the network smaller, or train it where there is more memory"
             ) from error
         self.micro_batch = max(self._least, tried // 2)

@@ -17,7 +17,6 @@ from tenfold.config.params import PARAMS
 from tenfold.heap import freed_memory_kept
 from tenfold.models.torch.augment import make_augment
 from tenfold.models.torch.checkpoint import (
-    Checkpoints,
     CheckpointStore,
     NoCheckpoints,
     training_identity,
@@ -136,11 +135,6 @@ class TrainingPlan:
                 team=team,
             )
         return Trained(network, n_epochs, store.resumed_s)
-
-    def forget(self) -> None:
-        """Delete the checkpoints of a training that is done."""
-        if self.checkpoints is not None:
-            Checkpoints(Path(self.checkpoints), "").remove()
 
     def _numerics(self, rows: Rows) -> AbstractContextManager[None]:
         threads = max(1, self.threads // self.processes)

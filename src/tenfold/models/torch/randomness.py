@@ -39,6 +39,20 @@ def set_global_states(device: torch.device, states: dict[str, Tensor]) -> None:
         torch.mps.set_rng_state(states["mps"])
 
 
+def seed_global_states(device: torch.device, seed: int) -> None:
+    """Let the same generators start from a seed, and no other: `torch.manual_seed` means every GPU.
+
+    Args:
+        device: Where a network computes.
+        seed: 0 to 2**63 - 1.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    if device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
 @contextmanager
 def drawing_apart(device: torch.device, rank: int) -> Iterator[None]:
     """Let a rank draw random numbers of its own in a block.
@@ -52,7 +66,7 @@ def drawing_apart(device: torch.device, rank: int) -> Iterator[None]:
     """
     seed = int(torch.randint(2**48, ()))
     states = global_states(device)
-    torch.manual_seed(seed + rank)
+    seed_global_states(device, seed + rank)
     try:
         yield
     finally:

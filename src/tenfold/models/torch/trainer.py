@@ -29,6 +29,7 @@ from tenfold.models.torch.optimizer import (
 )
 from tenfold.models.torch.randomness import global_states, set_global_states
 from tenfold.models.torch.rows import Rows, batch_bounds, class_weights
+from tenfold.models.torch.scores import scores_of
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +64,11 @@ def train(
         augment: What is done to each batch of images before it is learned from.
         validation: Rows to report each epoch on, and to stop early by if the recipe says so.
         on_epoch: Called after each epoch with its number, from 1, and train_loss (of the images
-            as augmented, with smoothed and weighted targets) and train_accuracy; with validation
-            rows also val_loss, val_accuracy, val_precision, val_recall and val_f1, of the weights
-            that the network would have if the training ended there. A resumed training first
-            calls it again for the epochs that are done.
+            as augmented, with smoothed and weighted targets), train_accuracy, train_precision,
+            train_recall and train_f1, of what each batch was taken for before it was learned from;
+            with validation rows also val_loss to val_f1, of the weights that the network would
+            have if the training ended there. A resumed training first calls it again for the
+            epochs that are done.
         checkpoints: Where the training's state is kept, and taken up if there is one of this
             training. An `augment` that draws random numbers must be an `Augmenter` then.
         snapshots: By the number of an epoch, who is given a copy of the network after it, with
@@ -157,7 +159,7 @@ class _Training:
         self.epoch = self.step = 0
         self.history: list[Mapping[str, float]] = []
         self.loss_sum = torch.zeros((), device=self.device)
-        self.n_right = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.said = torch.zeros(len(rows), dtype=torch.int32, device=self.device)
 
     def run(self, on_epoch: OnEpoch) -> int:
         """Take up what a killed training left, train to the end, and keep the best weights."""
@@ -173,7 +175,8 @@ class _Training:
             self.history.append(report)
             self.epoch, self.step = self.epoch + 1, 0
             self.best.see(self.epoch, report.get("val_loss", math.inf), self.average.network)
-            if not self._is_over() and self.checkpoints.is_due(after_epoch=True):
+            # After the last, too: what is still done with the network may be killed.
+            if self.checkpoints.is_due(after_epoch=True):
                 self._save()
             on_epoch(self.epoch, report)
             self._hand_out()
@@ -185,7 +188,13 @@ class _Training:
             self.network.load_state_dict(self.best.state)
         elif self.average.network is not self.network:
             self.network.load_state_dict(self.average.network.state_dict())
-        return self.best.epoch or self.params.epochs
+        if self.best.patience is not None and not self.best.epoch:
+            logger.warning(
+                "the validation loss was never a number: the weights are those of epoch %d, and of "
+                "no use; try a smaller learning_rate",
+                self.epoch,
+            )
+        return self.best.epoch or self.epoch
 
     def _hand_out(self) -> None:
         """Give a copy of the network to whoever wants that of this epoch."""
@@ -215,7 +224,7 @@ class _Training:
             loss, logits = self.learner.step(self.augment(rows.images[batch]), codes, rate)
             self.average.update()
             self.loss_sum += loss * len(batch)
-            self.n_right += (logits.argmax(dim=1) == codes).sum()
+            self.said[batch] = logits.argmax(dim=1).to(self.said.dtype)
             self.step += 1
             if self.checkpoints.is_due(after_epoch=False):
                 self._save()
@@ -223,12 +232,10 @@ class _Training:
 
     def _report(self) -> dict[str, float]:
         """Return the epoch's means over the images, and the scores on the validation rows."""
-        report = {
-            "train_loss": float(self.loss_sum) / len(self.rows),
-            "train_accuracy": float(self.n_right) / len(self.rows),
-        }
+        report = {"train_loss": float(self.loss_sum) / len(self.rows)}
         self.loss_sum.zero_()
-        self.n_right.zero_()
+        scores = scores_of(self.rows.codes, self.said)
+        report |= {f"train_{name}": value for name, value in scores.items()}
         if self.validation is not None:
             scores = self.team.scores(self.average.network, self.validation)
             report |= {f"val_{name}": value for name, value in scores.items()}
@@ -295,7 +302,7 @@ class _Training:
             network=self.network.state_dict(),
             average=average,
             best=self.best.state,
-            epoch={"loss_sum": self.loss_sum, "n_right": self.n_right},
+            epoch={"loss_sum": self.loss_sum, "said": self.said},
         )
 
     def _random(self) -> dict[str, Tensor]:

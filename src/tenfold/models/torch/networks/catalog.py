@@ -1,7 +1,8 @@
-"""The networks by name, and the smallest image that each takes."""
+"""The networks by name, and the smallest and largest image that each takes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -22,15 +23,17 @@ from tenfold.models.torch.networks.vit import build_vit
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """How a network is built, and the smallest image that it takes.
+    """How a network is built, and which images it takes.
 
     Args:
         build: Function of the parameters, the image's height and width, the number of classes.
         smallest: Least height and width.
+        most_pixels: Of an image; None: as many as the memory holds.
     """
 
     build: Callable[[Any, tuple[int, int], int], nn.Module]
     smallest: int = 1
+    most_pixels: int | None = None
 
 
 NETWORKS: Mapping[str, NetworkSpec] = MappingProxyType(
@@ -41,7 +44,8 @@ NETWORKS: Mapping[str, NetworkSpec] = MappingProxyType(
         "fcnn": NetworkSpec(build_fcnn),
         "simple_conv_net": NetworkSpec(build_simple_conv_net, smallest=6),
         "bn_cnn": NetworkSpec(build_bn_cnn, smallest=2),
-        "pca_cnn": NetworkSpec(build_pca_cnn),
+        # The covariance of so many takes 0.7 GB, and a minute or two to be taken apart.
+        "pca_cnn": NetworkSpec(build_pca_cnn, most_pixels=96 * 96),
         "deep_cnn": NetworkSpec(build_deep_cnn),
         "vit": NetworkSpec(build_vit),
     }
@@ -63,7 +67,7 @@ def build_network(
         A module from ``(n, height * width)`` uint8 to ``(n, n_classes)`` logits.
 
     Raises:
-        ModelInputError: The images are too small; the message says the smallest that works.
+        ModelInputError: The images are too small or too large; the message says what works.
     """
     spec = NETWORKS[name]
     height, width = image_shape
@@ -71,5 +75,11 @@ def build_network(
         raise ModelInputError(
             f"{name} takes images of at least {spec.smallest}x{spec.smallest} pixels; "
             f"got {height}x{width}. Enlarge the images or take mlp."
+        )
+    if spec.most_pixels is not None and height * width > spec.most_pixels:
+        side = math.isqrt(spec.most_pixels)
+        raise ModelInputError(
+            f"{name} takes images of at most {spec.most_pixels:,} pixels, such as {side}x{side}; "
+            f"got {height}x{width}. Make the images smaller or take cnn."
         )
     return spec.build(params, image_shape, n_classes)
