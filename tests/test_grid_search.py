@@ -2,6 +2,7 @@
 
 import csv
 import json
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import tenfold.fitting
 import tenfold.reporting
+from tenfold.bundling import export_bundle
 from tenfold.config import load_settings, parse_config
 from tenfold.errors import ConfigError, TrialError
 from tenfold.executor import LocalExecutor
@@ -187,6 +189,23 @@ def test_the_best_of_each_model_is_tested_and_tracked(workspace, config):
     }
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert "6 combinations, 3 folds" in result.report.read_text(encoding="utf-8")
+
+
+def test_a_bundle_says_of_how_many_combinations_it_is_the_best(workspace, config, tmp_path):
+    sgd = {"model": "sgd", "grid": {"alpha": [1e-4, 1e-3]}}
+    run_grid_search(config(KNN, sgd))
+    told = {}
+    for model in ("knn", "sgd"):
+        bundle = export_bundle(
+            "grids",
+            tmp_path / model,
+            created=datetime.now(UTC),
+            settings=load_settings(),
+            model=model,
+        )
+        told[model] = bundle.info.chosen_by
+    assert told["knn"].startswith("It is the best of 8 by accuracy on ")
+    assert told["sgd"].startswith("It is the best SGD, not the best of all, of 2 by accuracy on ")
 
 
 def test_a_combination_that_fails_costs_its_row_alone(workspace, config):

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import math
 import sys
 import time
+from datetime import UTC, datetime
 
 import numpy as np
 import optuna
@@ -13,6 +15,7 @@ from mlflow import MlflowClient
 import tenfold.fitting
 import tenfold.reporting
 import tenfold.searching
+from tenfold.bundling import export_bundle
 from tenfold.config import load_settings, parse_config
 from tenfold.data import open_sealed_test
 from tenfold.errors import ConfigError, StudyError, TrialError
@@ -113,12 +116,23 @@ class Recorder(NullStudyObserver):
         self.fitted.append(unit.name)
 
 
-class Late(Recorder):
+class Hearing(Recorder):
+    """Remembers what was said too."""
+
+    def __init__(self):
+        super().__init__()
+        self.heard = []
+
+    def said(self, text):
+        self.heard.append(text)
+
+
+class Late(Hearing):
     """Lets the clock jump by a minute when a trial starts, once so many have ended."""
 
     def __init__(self, monkeypatch, *, after):
         super().__init__()
-        self.after, self.heard, now = after, [], time.monotonic
+        self.after, now = after, time.monotonic
         monkeypatch.setattr("time.monotonic", lambda: now() + 60 * self.is_late)
 
     is_late = False
@@ -130,9 +144,6 @@ class Late(Recorder):
     def started(self, unit):
         super().started(unit)
         self.is_late = len(self.numbers) >= self.after
-
-    def said(self, text):
-        self.heard.append(text)
 
 
 def test_a_study_prunes_and_its_best_is_refitted_tested_and_reported(
@@ -370,10 +381,59 @@ def test_boosted_trees_are_pruned_by_what_they_report(studies, config):
         "params": {"n_estimators": 25, "max_depth": 2},
         "space": {"learning_rate": rates},
     }
-    (history,) = run_tuning(config(model, tune={"n_trials": 8})).histories
+    halving = {"n_trials": 12, "reduction_factor": 2}
+    (history,) = run_tuning(config(model, tune=halving)).histories
     assert {tuple(trial.steps) for trial in history.of("finished")} == {(10, 20)}
-    assert {max(trial.steps) for trial in history.of("pruned")} <= {10, 20}
-    assert history.of("pruned")
+    # Of what was reported so far after 10 trees the better half goes on.
+    first = [trial.steps[10] for trial in history.trials]
+    least = [sorted(first[: n + 1])[-max(1, (n + 1) // 2)] for n in range(len(first))]
+    goes_on = [value >= bound for value, bound in zip(first, least, strict=True)]
+    assert [20 in trial.steps for trial in history.trials] == goes_on
+    assert False in goes_on
+
+
+def test_what_is_searched_for_is_what_the_winner_is_chosen_by_everywhere(studies, config, tmp_path):
+    made = config("sgd", tune={"n_trials": 3, "objectives": ["log_loss"]}, refit="none")
+    result = run_tuning(made)
+    (history,) = result.histories
+    board = result.leaderboard
+    assert board.rank_by == "log_loss"
+    assert board.winner.label == history.best.label
+    losses = [row.scores.log_loss.value for row in board.ranked]
+    assert losses == sorted(losses)
+    document = json.loads((result.folder / "results.json").read_text(encoding="utf-8"))
+    assert document["rank_by"] == "log_loss"
+    assert "chosen by its log loss" in result.report.read_text(encoding="utf-8")
+    bundle = export_bundle(
+        "tuned", tmp_path / "out", created=datetime.now(UTC), settings=load_settings()
+    )
+    assert bundle.info.chosen_by.startswith("It is the best of 3 by log_loss on ")
+
+
+def test_an_earlier_runs_tables_are_neither_kept_nor_tracked(studies, config, runs):
+    earlier = run_tuning(config("sgd", tune={"n_trials": 1}, refit="none"))
+    (earlier.folder / "cv-sgd.csv").write_text("of a grid search under the same name")
+    result = run_tuning(config("knn", tune={"n_trials": 1, "study_name": "other"}, refit="none"))
+    assert [path.name for path in result.folder.glob("*-*.csv")] == ["trials-knn.csv"]
+    client = MlflowClient(studies.tracking_uri)
+    parents = [run for run in runs() if "mlflow.parentRunId" not in run.data.tags]
+    tracked = [
+        {item.path for item in client.list_artifacts(run.info.run_id) if "trials" in item.path}
+        for run in sorted(parents, key=lambda run: run.info.start_time)
+    ]
+    assert tracked == [{"trials-sgd.csv"}, {"trials-knn.csv"}]
+
+
+def test_why_a_study_ends_before_it_has_its_trials_is_said(studies, config):
+    observer = Hearing()
+    knn = {"model": "knn", "params": {"weights": "uniform"}, "space": {"n_neighbors": [1, 5]}}
+    run_tuning(config(knn, tune={"n_trials": 5}), observer=observer)
+    assert "study tuned: every parameter set was tried" in observer.heard
+    space = {"alpha": {"low": 0.5, "high": math.nextafter(0.5, 1)}, "loss": None}
+    sgd = {"model": "sgd", "space": space}
+    run_tuning(config(sgd, tune={"n_trials": 5, "study_name": "b"}), observer=observer)
+    said = "study b: 50 draws in a row were tried already or break a rule"
+    assert said in observer.heard
 
 
 def test_accuracy_against_time_keeps_a_front_and_prunes_nothing(studies, config):
@@ -412,8 +472,27 @@ def test_the_prediction_time_is_measured_on_select_images_with_no_fit_beside(stu
 def test_on_few_images_trials_are_judged_in_cross_validation_without_pruning(studies, config):
     few = {"source": "digits", "cv_folds": 2, "cv_repeats": 1, "max_images": 150}
     model = {**MLP, "params": {**MLP["params"], "epochs": 2}}
-    result = run_tuning(config(model, tune={"n_trials": 3}, dataset=few))
+    observer = Hearing()
+    result = run_tuning(config(model, tune={"n_trials": 3}, dataset=few), observer=observer)
     assert len(result.histories[0].of("finished")) == 3
+    (said,) = [text for text in observer.heard if "no trial is ended early" in text]
+    assert "fewer than 5,000 images (dataset.cv_below) are cross-validated" in said
+    page = result.report.read_text(encoding="utf-8")
+    assert "judged by cross-validation of the development images, so none was ended early" in page
+    assert "on the select rows" not in page
+
+
+def test_that_nothing_is_ended_early_is_said_only_where_something_would_be(studies, config):
+    few = {"source": "digits", "cv_folds": 2, "cv_repeats": 1, "max_images": 150}
+    observer = Hearing()
+    run_tuning(config("sgd", tune={"n_trials": 1}, dataset=few), observer=observer)
+    unpruned = {"n_trials": 1, "pruner": "none", "study_name": "unpruned"}
+    run_tuning(config(MLP, tune=unpruned, dataset=few), observer=observer)
+    page = run_tuning(
+        config(MLP, tune={"n_trials": 1, "study_name": "held out"}), observer=observer
+    ).report.read_text(encoding="utf-8")
+    assert not any("ended early" in text for text in observer.heard)
+    assert "Trials were judged on the select rows of the validation images." in page
 
 
 def test_a_study_of_other_data_under_the_same_name_is_refused(studies, config, tmp_path):

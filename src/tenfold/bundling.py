@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -160,17 +161,27 @@ def _scores_of(scores: Scores) -> dict[str, Score]:
 
 
 def _chosen_by(document: Mapping[str, Any], row: Mapping[str, Any], split: Split) -> str:
-    recipes = document["rows"]
-    what = "the best"
+    what, tried = "the best", _count_tried(document)
+    n_tried = sum(tried.values())
     if row["key"] != document["winner"]:
-        recipes = [other for other in recipes if other["model"] == row["model"]]
-        what = f"the best {row['title']}, not the best of all,"
+        what, n_tried = f"the best {row['title']}, not the best of all,", tried[row["model"]]
     how = "by repeated cross-validation" if split.cross_validated else "held out from the fit"
     return (
-        f"It is {what} of {len(recipes)} by {document['rank_by']} on "
+        f"It is {what} of {n_tried} by {document['rank_by']} on "
         f"{document['select_images']:,} validation images, {how}. "
         "The test images had no part in any choice."
     )
+
+
+def _count_tried(document: Mapping[str, Any]) -> Counter[str]:
+    """Return by model how many recipes were tried: more than have a row, where it was searched."""
+    tried = Counter(row["model"] for row in document["rows"])
+    for study in document.get("studies", ()):
+        ended = [trial for trial in study["trials"] if trial["state"] != "running"]
+        tried[study["model"]] = len(ended)
+    for grid in document.get("grids", ()):
+        tried[grid["model"]] = grid["combinations"]
+    return tried
 
 
 def _describe_data(dataset: Dataset) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from tenfold.evaluation import (
     Leaderboard,
     ReportInput,
     Row,
+    describe_grid,
     describe_study,
     draw_figures,
     draw_row,
@@ -80,14 +81,18 @@ class Outcome:
         return (*self.audit.warnings, *told, *unexported)
 
 
-def write_results(outcome: Outcome, folder: Path) -> None:
+def write_results(outcome: Outcome, folder: Path) -> tuple[Path, ...]:
     """Write ``results.csv``, ``results.json``, ``figures/`` and ``report.html``.
 
-    Of each study also ``trials-MODEL.csv``, of each grid search ``cv-MODEL.csv``.
+    Of each study also ``trials-MODEL.csv``, of each grid search ``cv-MODEL.csv``; none of an
+    earlier run stays beside them.
 
     Args:
         outcome: What to write.
         folder: Made when missing; files of the same names are replaced.
+
+    Returns:
+        What belongs to the experiment's run: the tables, the report, the figures of studies.
 
     Raises:
         StorageError: A file cannot be written.
@@ -96,16 +101,25 @@ def write_results(outcome: Outcome, folder: Path) -> None:
     figures = draw_figures(content)
     write_csv(outcome.leaderboard, folder / "results.csv")
     write_json(outcome.leaderboard, folder / "results.json", facts=_facts(outcome, content))
-    save_figures(figures, folder / "figures")
-    for history in outcome.histories:
-        write_trials(history, folder)
-    for table in outcome.tables:
-        write_cv_table(table, folder / table.file_name)
+    drawn = save_figures(figures, folder / "figures")
+    tables = [write_trials(history, folder) for history in outcome.histories]
+    tables += [write_cv_table(table, folder / table.file_name) for table in outcome.tables]
+    for path in (*folder.glob("trials-*.csv"), *folder.glob("cv-*.csv")):
+        if path not in tables:
+            path.unlink()
     write_text(folder / "report.html", render(content, figures=figures))
+    kept = [folder / name for name in ("results.csv", "results.json", "report.html")]
+    return (*kept, *tables, *(path for path in drawn if path.name.startswith("study-")))
 
 
-def track_results(outcome: Outcome, folder: Path, tracker: Tracker, parent: str) -> None:
+def track_results(outcome: Outcome, written: Sequence[Path], tracker: Tracker, parent: str) -> None:
     """Add test scores and figures to each trial's run, and end the experiment's run.
+
+    Args:
+        outcome: What to add.
+        written: What `write_results` returned.
+        tracker: Has the runs.
+        parent: The experiment's run.
 
     Raises:
         TrackingError: The tracker cannot be written.
@@ -122,10 +136,6 @@ def track_results(outcome: Outcome, folder: Path, tracker: Tracker, parent: str)
             files = save_figures(pictures, Path(temporary))
             tracker.report(run_id, _metrics(row), files)
     winner = outcome.leaderboard.winner
-    written = [folder / name for name in ("results.csv", "results.json", "report.html")]
-    written += sorted(folder.glob("trials-*.csv")) if outcome.histories else []
-    written += sorted(folder.glob("figures/study-*.svg")) if outcome.histories else []
-    written += [folder / table.file_name for table in outcome.tables]
     metrics = _metrics(winner) if winner else {}
     tracker.end(
         parent,
@@ -245,6 +255,7 @@ def _facts(outcome: Outcome, content: ReportInput) -> dict[str, Any]:
         "split": content.split,
         "best": dict(outcome.best),
         "studies": [describe_study(history) for history in outcome.histories],
+        "grids": [describe_grid(table) for table in outcome.tables],
         "warnings": list(outcome.warnings),
         "config": without_passwords(outcome.config).model_dump(mode="json"),
         "environment": dict(content.environment),

@@ -67,8 +67,7 @@ def plan_study(workbench: Workbench, entry: ModelEntry, space: Space) -> StudyPl
     tune = config.tune or TuneConfig()
     name = tune.study_name or config.name
     base = canonical_params(entry.model, entry.params)
-    # In cross-validation a fit reports nothing on the way: there is no one set of rows to judge by.
-    steps = 0 if workbench.split.cross_validated else _most_steps(entry, base, space)
+    counted = None if entry.is_own_estimator else get_spec(entry.model).steps
     return StudyPlan(
         name=name if len(config.models) == 1 else f"{name}-{entry.model}",
         model=entry.model,
@@ -79,7 +78,9 @@ def plan_study(workbench: Workbench, entry: ModelEntry, space: Space) -> StudyPl
         seed=config.seed,
         fingerprint=workbench.dataset.fingerprint,
         split=workbench.split.key,
-        steps=steps,
+        steps=0 if counted is None else _most_steps(counted, base, space),
+        report_every=1 if entry.is_own_estimator else get_spec(entry.model).report_every,
+        cross_validated=workbench.split.cross_validated,
     )
 
 
@@ -131,11 +132,17 @@ class Search:
         """
         self._set_deadline()
         self._observer.begun(self._study.history())
+        if self.plan.wants_pruning and self.plan.cross_validated:
+            self._observer.said(
+                f"study {self.plan.name}: no trial is ended early, since fewer than "
+                f"{self.workbench.config.dataset.cv_below:,} images (dataset.cv_below) are "
+                "cross-validated"
+            )
         with self._watch.watching():
             self._run_all()
         history = self._study.history()
-        if self._study.is_exhausted:
-            self._observer.said(f"study {self.plan.name}: every parameter set was tried")
+        if self._study.exhausted:
+            self._observer.said(f"study {self.plan.name}: {self._study.exhausted}")
         if not history.trials:
             self._observer.said(f"study {self.plan.name}: the time was up before its first trial")
             return history
@@ -325,11 +332,8 @@ class _Pruning:
         self.inner.said(text)
 
 
-def _most_steps(entry: ModelEntry, base: Mapping[str, Any], space: Space) -> int:
-    """Return how many epochs or trees a trial has at most; 0 where the model reports nothing."""
-    counted = None if entry.is_own_estimator else get_spec(entry.model).steps
-    if counted is None:
-        return 0
+def _most_steps(counted: str, base: Mapping[str, Any], space: Space) -> int:
+    """Return how many epochs or trees a trial has at most."""
     searched = space.get(counted)
     if searched is None:
         return int(base[counted])

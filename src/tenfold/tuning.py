@@ -68,14 +68,15 @@ def run_tuning(
         ]
         searches, histories = _run(searches)
         results = _reported(searches, histories)
-        winner, best = workbench.choose(results, rank_by=tune.objectives[0])
+        rank_by = tune.objectives[0]
+        winner, best = workbench.choose(results, rank_by=rank_by)
         refits = workbench.refit(results, winner)
         ended = [result for search in searches for result in search.ended]
         workbench.runner.keep_graphs(
             [*ended, *results, *refits], kept={*best.values(), *(refit.key for refit in refits)}
         )
         outcome, folder = workbench.conclude(
-            results, refits, winner=winner, best=best, histories=histories
+            results, refits, winner=winner, best=best, rank_by=rank_by, histories=histories
         )
     return TuningResult(workbench.config, outcome.leaderboard, folder, outcome.warnings, histories)
 

@@ -138,6 +138,7 @@ class Workbench:
         *,
         winner: str,
         best: Mapping[str, str],
+        rank_by: str = "accuracy",
         histories: Sequence[StudyHistory] = (),
         tables: Sequence[CvTable] = (),
     ) -> tuple[Outcome, Path]:
@@ -148,6 +149,7 @@ class Workbench:
             refits: Their refits.
             winner: The winner's key.
             best: For each model the key of its best trial.
+            rank_by: What `choose` was told.
             histories: The studies that the results come from.
             tables: The grid searches that they come from.
 
@@ -168,6 +170,7 @@ class Workbench:
             select=split.select,
             winner_key=winner,
             class_names=split.class_names,
+            rank_by=rank_by,
             validation_rows=split.validation_rows,
             cross_validated=split.cross_validated,
         )
@@ -186,8 +189,8 @@ class Workbench:
         )
         folder = self.workspace.results(config.name)
         with self.workspace.locked("reports"):  # another process may report on the same trials
-            write_results(outcome, folder)
-            track_results(outcome, folder, self.tracker, self.parent)
+            written = write_results(outcome, folder)
+            track_results(outcome, written, self.tracker, self.parent)
         return outcome, folder
 
 

@@ -1,6 +1,6 @@
 """A study in a real PostgreSQL server: two processes share it, and its restart loses nothing."""
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -29,10 +29,12 @@ def plan(n_trials):
 
 
 def run(study, stop_after=None):
+    """Finish trials, so many or all that are left, and return how many."""
     done = 0
     while done != stop_after and (asked := study.ask()) is not None:
         study.finish(asked, SCORES)
         done += 1
+    return done
 
 
 def test_two_machines_share_a_study_over_a_restart_of_its_server(load, tmp_path):
@@ -47,20 +49,20 @@ def test_two_machines_share_a_study_over_a_restart_of_its_server(load, tmp_path)
                 assert storage.is_shared
                 owner = owner_name(workspace, "experiment")
                 studies.append(Study(plan(10), storage, owner=owner))
-            together(studies, stop_after=2)
+            assert together(studies, stop_after=2) == [2, 2]
             left = studies[0].ask()
         with Server(server):
             postgres.wait_until_ready(url)
             studies[0].finish(left, SCORES)
-            together(studies)
+            assert together(studies, stop_after=1) == [1, 1]
+            assert sum(together(studies)) == 3
             history = studies[1].history()
     assert len(history.of("finished")) == len(history.trials) == 10
     assert len({tuple(trial.drawn.items()) for trial in history.trials}) == 10
 
 
 def together(studies, **options):
-    threads = [threading.Thread(target=run, args=(study,), kwargs=options) for study in studies]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    """Run all at once, and return how many trials each finished."""
+    with ThreadPoolExecutor(len(studies)) as pool:
+        running = [pool.submit(run, study, **options) for study in studies]
+        return [ended.result() for ended in running]

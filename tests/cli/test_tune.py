@@ -10,7 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from tenfold.cli.running import overrides_of
 from tenfold.cli.study_view import StudyView, print_studies
+from tenfold.config import parse_config
 from tenfold.histories import StudyHistory, StudyTrial
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +33,13 @@ def trial(number, *values, is_start=False):
         is_start=is_start,
         duration_s=1.0,
     )
+
+
+@pytest.mark.parametrize("text", ["2026", "null", "exp #2", "a: b", "'", '"', "\\", "é ☃ 𝟙", "[1]"])
+def test_a_text_given_as_an_option_stays_as_it_is(text):
+    overrides = overrides_of(["tune.study_name=other"], **{"tune.study_name": text})
+    config = parse_config({"models": ["knn"]}, overrides=overrides)
+    assert config.tune.study_name == text
 
 
 @pytest.fixture
@@ -125,17 +134,18 @@ def test_a_comparison_refuses_a_search_space(tenfold):
 
 
 def test_the_old_spellings_tune_resume_and_guard_a_study(tenfold, studies, tmp_path):
-    kept = ["--study_name", "mine", "--storage", "sqlite:///mine.db"]
+    kept = ["--study_name", "2026", "--storage", "sqlite:///run #2.db"]
     done = tenfold("tune", "sgd", "--n_trials", "2", "--max_iter", "5", *kept, "--json", *FEW)
     assert done.returncode == 0, done.stderr
     (study,) = json.loads(done.stdout)["studies"]
-    assert study["name"] == "mine"
+    assert study["name"] == "2026"
     assert [trial["state"] for trial in study["trials"]] == ["finished", "finished"]
-    assert (tmp_path / "mine.db").exists()
-    assert "study mine: SGD, 2 trials" in done.stderr
+    assert (tmp_path / "run #2.db").exists()
+    assert "study 2026: SGD, 2 trials" in done.stderr
     assert "[2/2]" in done.stderr
     assert "2 finished, 0 pruned, 0 failed; best accuracy 0." in done.stderr
     other = tenfold("tune", "knn", *kept, *FEW)
     assert other.returncode == 2
     (line,) = [text for text in other.stderr.splitlines() if text.startswith("error: ")]
-    assert "study 'mine' in sqlite:///mine.db is one of something else: model 'sgd', now" in line
+    assert "study '2026' in sqlite:///run " in line
+    assert "is one of something else: model 'sgd', now" in line

@@ -1,8 +1,10 @@
 """The schema of a tuning: what may be written, and one clear line for what may not."""
 
+import json
+
 import pytest
 
-from tenfold.config import parse_config
+from tenfold.config import dump_config, load_config, parse_config
 from tenfold.errors import ConfigError
 
 
@@ -50,8 +52,60 @@ def test_a_wrong_space_is_told_in_one_line(space, line):
     assert problem.startswith(f"configuration: {line}")
 
 
-def test_a_parameter_is_fixed_or_searched_but_not_both():
-    (problem,) = problems({"model": "svm", "params": {"C": 1}, "space": {"C": [1, 2]}})
+@pytest.mark.parametrize(
+    ("space", "line"),
+    [
+        ({"gamma": []}, "models.0.space.gamma.values: is empty; give at least one value"),
+        (
+            {"degree": {"values": [2], "when": {"kernel": []}}},
+            "models.0.space.degree.when.kernel: is empty; give at least one value",
+        ),
+        (
+            {"degree": {"values": [2], "when": {"degree": [2]}}},
+            "models.0.space.degree.when.degree: is no other parameter; name the one that this",
+        ),
+    ],
+)
+def test_of_an_own_estimators_space_too_what_is_empty_is_told(space, line):
+    (problem,) = problems({"model": "mine:Own", "space": space})
+    assert problem.startswith(f"configuration: {line}")
+
+
+@pytest.mark.parametrize("text", ["1", "1.0", "0.0", "-3", "1e5", "2.5e-05", "100000000000000000"])
+def test_the_ends_of_a_range_stay_as_they_are_written(text, tmp_path):
+    (tmp_path / "own.yaml").write_text(
+        f"models:\n- model: mine:Own\n  space: {{alpha: {{low: {text}, high: 1.0e+20}}}}\n"
+    )
+    written = load_config(tmp_path / "own.yaml")
+    given = f"models.0.space.alpha={{low: {text}, high: 1.0e+20}}"
+    dumped = tmp_path / "again.yaml"
+    dumped.write_text(dump_config(written))
+    for config in (
+        written,
+        parse_config({"models": ["mine:Own"]}, overrides=[given]),
+        parse_config(written.model_dump()),
+        parse_config(written.model_dump(mode="json")),
+        parse_config(json.loads(written.model_dump_json())),
+        load_config(dumped),
+    ):
+        space = config.models[0].space["alpha"]
+        assert repr(space.low) == repr(yaml_number(text))
+        assert isinstance(space.high, float)
+
+
+def yaml_number(text):
+    return int(text) if text.lstrip("-").isdecimal() else float(text)
+
+
+@pytest.mark.parametrize("low", ["few", 10**400])
+def test_an_end_that_is_no_number_is_told_in_one_line(low):
+    (problem,) = problems({"model": "svm", "space": {"C": {"low": low}}})
+    assert problem.startswith(f"configuration: models.0.space.C.low: got {low!r}; must be a ")
+
+
+@pytest.mark.parametrize("model", ["svm", "mine:Own"])
+def test_a_parameter_is_fixed_or_searched_but_not_both(model):
+    (problem,) = problems({"model": model, "params": {"C": 1}, "space": {"C": [1, 2]}})
     assert problem.endswith("models.0.space.C: is in 'params' too; keep one of the two")
 
 

@@ -221,6 +221,17 @@ def test_the_front_joins_what_nothing_beats(history):
     assert list(front.get_xdata()) == [9.0, 50.0]
 
 
+@pytest.mark.parametrize(
+    ("objective", "title"),
+    [("accuracy", "MLP: accuracy against time"), ("log_loss", "MLP: log loss against time")],
+)
+def test_the_front_is_called_by_what_was_searched_for(history, objective, title):
+    trials = (trial(0, 0.9, latency=50.0), trial(1, 0.8, latency=9.0))
+    pair = replace(history, objectives=(objective, "latency"), trials=trials)
+    titles = {picture.name: picture.title for picture in draw_studies([pair])}
+    assert titles["study-mlp-front"] == title
+
+
 def test_a_study_is_drawn_under_names_that_are_known_as_figures(history):
     import re
 

@@ -182,6 +182,11 @@ def test_everything_that_a_finite_space_holds_is_listed_once():
     assert size_of({**space, "C": Range(0, 1)}) is None
 
 
+def test_the_size_of_a_space_is_counted_without_listing_it():
+    space = {"n": Range(1, 10**15, log=True, whole=True), "kind": Choice(("a", "b"))}
+    assert size_of(space) == 2 * 10**15
+
+
 def test_dimensions_are_described():
     poly = When("kernel", ("poly", None))
     assert describe_dimension(Range(2, 5, whole=True, when=poly)) == (
@@ -194,6 +199,35 @@ def test_an_own_estimator_is_searched_as_its_file_says():
     space = space_of("mine:Own", {"depth": {"low": 1, "high": 9}, "share": {"low": 0.5, "high": 1}})
     assert space["depth"].whole
     assert not space["share"].whole
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0, 1.0), (0.0, 1)])
+def test_an_own_estimators_range_is_whole_only_where_both_ends_are_written_so(low, high):
+    space = space_of("mine:Own", {"alpha": {"low": low, "high": high}})
+    assert not space["alpha"].whole
+    assert draw(space, {}, Lowest(alpha=0.25)) == {"alpha": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("space", "params", "line"),
+    [
+        ({"alpha": {"low": 2, "high": 1}}, {}, "alpha: the range 2 to 1 is empty"),
+        ({"alpha": {"low": 2}}, {}, "alpha: needs both low and high"),
+        (
+            {"alpha": {"values": [1, 2], "when": {"kind": ["a"]}}},
+            {},
+            "alpha.when: kind is neither searched nor in 'params'; so alpha is never searched",
+        ),
+        (
+            {"alpha": {"values": [1, 2], "when": {"kind": ["a"]}}},
+            {"kind": "b"},
+            "alpha.when: kind is never a, only b; so alpha is never searched",
+        ),
+    ],
+)
+def test_what_an_own_estimators_space_never_gives_is_told_in_one_line(space, params, line):
+    with pytest.raises(ConfigError, match=f"models.0.space.{line}"):
+        space_of("mine:Own", space, params)
 
 
 def test_conditions_of_the_registry_name_parameters():

@@ -1,11 +1,12 @@
 """Studies: asked for trials and told, by several processes, each parameter set once."""
 
 import math
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import optuna
 import pytest
+import sqlalchemy
 
 from tenfold.config import canonical_params, parse_config
 from tenfold.errors import StudyError
@@ -110,7 +111,7 @@ def test_no_parameter_set_is_tried_twice_and_a_finite_space_ends(begin):
     history = run(study)
     tried = {tuple(trial.drawn.items()) for trial in history.trials}
     assert len(history.trials) == len(tried) == 6
-    assert study.is_exhausted
+    assert study.exhausted == "every parameter set was tried"
 
 
 def test_what_breaks_a_rule_over_several_parameters_is_drawn_again_and_does_not_count(begin):
@@ -118,7 +119,15 @@ def test_what_breaks_a_rule_over_several_parameters_is_drawn_again_and_does_not_
     study = begin(plan_of("vit", n_trials=9, space={**space, "depth": None}))
     history = run(study)
     assert [trial.state for trial in history.trials] == ["finished"]
-    assert study.is_exhausted
+    assert study.exhausted == "every parameter set was tried"
+
+
+def test_a_space_too_large_to_list_ends_after_draws_that_give_nothing_new(begin):
+    space = {"C": {"low": 1.0, "high": math.nextafter(1.0, 2)}, "gamma": None}
+    study = begin(plan_of(n_trials=9, space=space))
+    assert len(run(study).trials) == 2
+    assert study.exhausted == "50 draws in a row were tried already or break a rule"
+    assert study.is_full
 
 
 @pytest.mark.parametrize(
@@ -141,7 +150,7 @@ def test_a_trial_that_another_process_lost_is_run_though_all_were_tried(begin):
     ours, theirs = begin(plan), begin(plan, lock="theirs")
     lost = theirs.ask()
     run(ours)
-    assert ours.is_exhausted
+    assert ours.exhausted
     assert ours.release_stale(dead, nothing_finished) == 0
     assert not ours.is_full
     assert lost.params in [trial.params for trial in run(ours).of("finished")]
@@ -286,12 +295,10 @@ def test_a_trial_left_half_made_by_this_process_is_taken_up(begin):
 
 def test_processes_that_ask_at_once_never_get_the_same(begin):
     studies = [begin(plan_of("knn", n_trials=12), lock=f"process-{n}") for n in range(3)]
-    threads = [threading.Thread(target=run, args=(study,)) for study in studies]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    trials = studies[0].history().trials
+    with ThreadPoolExecutor(len(studies)) as pool:
+        for ended in [pool.submit(run, study) for study in studies]:
+            ended.result()
+    trials = studies[0].history().of("finished")
     assert len(trials) == 12
     assert len({tuple(trial.drawn.items()) for trial in trials}) == 12
 
@@ -354,3 +361,21 @@ def test_importances_say_what_mattered(begin):
     found = study.importances()
     assert found["C"] > 0.6
     assert sum(found.values()) == pytest.approx(1)
+
+
+def test_importances_wait_for_a_storage_that_goes_away_at_any_moment(begin, storage):
+    study = begin(plan_of(n_trials=6))
+    run(study, lambda params: math.log(params["C"]))
+    found, asked, away = study.importances(), [], set()
+
+    @sqlalchemy.event.listens_for(storage.backend.engine, "before_cursor_execute")
+    def fail(_connection, _cursor, statement, *_rest):
+        asked.append(statement)
+        if len(asked) in away:
+            raise sqlalchemy.exc.OperationalError(statement, {}, ConnectionError("away"))
+
+    study.importances()
+    for moment in range(1, len(asked) + 1):
+        asked.clear()
+        away = {moment}
+        assert study.importances() == found

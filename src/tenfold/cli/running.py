@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -59,9 +60,19 @@ FAMILIES = (
 )
 
 
-def overrides_of(sets: list[str] | None, **options: float | None) -> list[str]:
-    """Return ``--set`` and the options that stand for one key each, the options last."""
-    given = (f"{name}={value}" for name, value in options.items() if value is not None)
+def overrides_of(sets: list[str] | None, **options: Any) -> list[str]:
+    """Return ``--set`` and the options that stand for one key each, the options last.
+
+    Values are written as JSON, which is YAML too: a text stays the text that was given.
+
+    >>> overrides_of(["seed=7"], **{"tune.study_name": "exp #2", "tune.n_trials": None})
+    ['seed=7', 'tune.study_name="exp #2"']
+    """
+    given = (
+        f"{name}={dumps(value, ensure_ascii=False)}"
+        for name, value in options.items()
+        if value is not None
+    )
     return [*(sets or []), *given]
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from tenfold.cli.model_options import read_model_options
-from tenfold.cli.running import Dataset, Executor, Json, Sets, from_arguments
+from tenfold.cli.running import Dataset, Executor, Json, Sets, from_arguments, overrides_of
 from tenfold.config import ExperimentConfig, load_config
 from tenfold.errors import UsageError
 
@@ -58,8 +58,9 @@ def tune(
 ) -> None:
     """Search a model's parameters: `tenfold tune MODEL`, or a file that has a search space.
 
-    Hopeless trials are ended early; the best one is fitted again and tested. The same command goes
-    on where it was stopped. A parameter that is fixed is an option: `tenfold tune cnn --epochs 3`.
+    Hopeless trials are ended early, except where there are so few images that trials are
+    cross-validated; the best one is fitted again and tested. The same command goes on where it was
+    stopped. A parameter that is fixed is an option: `tenfold tune cnn --epochs 3`.
     """
     if n_trials is not None and more is not None:
         raise UsageError("--n-trials and --more exclude each other; give one of them")
@@ -67,11 +68,11 @@ def tune(
         "tune.n_trials": n_trials,
         "tune.study_name": study_name,
         "tune.storage": storage,
-        "tune.objectives": objective and f"[{objective}]",
+        "tune.objectives": objective and [name.strip() for name in objective.split(",")],
         "tune.timeout_s": timeout_s,
         "seed": seed,
     }
-    overrides = [*(sets or []), *(f"{k}={v}" for k, v in given.items() if v is not None)]
+    overrides = overrides_of(sets, **given)
     what, params = read_model_options(context.args)
     if grid is not None:
         _refuse_beside_grid(what, params, {**given, "more": more})

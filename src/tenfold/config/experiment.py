@@ -138,6 +138,7 @@ class ModelEntry(FrozenModel):
         if self.is_own_estimator:
             if not _DOTTED_PATH.match(self.model):
                 yield ("model",), f"got {self.model!r}; must look like 'package.module:Class'"
+            yield from self._space_problems(None)
             return
         schema = PARAMS.get(self.model)
         if schema is None:
@@ -150,6 +151,11 @@ class ModelEntry(FrozenModel):
         for name, values in self.grid.items():
             for index, value in enumerate(values):
                 yield from _schema_problems(schema, {name: value}, ("grid",), index=index)
+        yield from self._space_problems(schema)
+
+    def _space_problems(
+        self, schema: type[FrozenModel] | None
+    ) -> Iterator[tuple[tuple[str | int, ...], str]]:
         for place, message in space_problems(schema, self.space, self.params):
             yield ("space", *place), message
 

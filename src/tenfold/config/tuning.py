@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import (
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from tenfold.config.params import parameter_problems
 from tenfold.errors import nearest
 from tenfold.schema import FrozenModel
 
+
+def _as_written(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """Check a number, and keep whether it was written as a whole one: 1 is not 1.0."""
+    number = check(value)
+    return value if type(value) is int else number
+
+
+Number = Annotated[float, WrapValidator(_as_written), PlainSerializer(lambda number: number)]
 Objective = Literal["accuracy", "log_loss", "latency"]
 Problem = tuple[tuple[str | int, ...], str]
 
@@ -22,10 +37,13 @@ class SearchedParameter(FrozenModel):
     values: tuple[Any, ...] | None = Field(
         default=None, description="Values to choose from; a plain list stands for this key alone."
     )
-    low: float | None = Field(
-        default=None, description="Smallest number; default: that of the model's own space."
+    low: Number | None = Field(
+        default=None,
+        description="Smallest number; default: that of the model's own space. Of an own estimator "
+        "whole numbers alone are searched where low and high are both written as such, 1 and not "
+        "1.0.",
     )
-    high: float | None = Field(
+    high: Number | None = Field(
         default=None, description="Largest number; default: that of the model's own space."
     )
     log: bool | None = Field(
@@ -150,19 +168,19 @@ class TuneConfig(FrozenModel):
 
 
 def space_problems(
-    schema: type[FrozenModel],
+    schema: type[FrozenModel] | None,
     space: Mapping[str, SearchedParameter | None],
     params: Mapping[str, Any],
 ) -> Iterator[Problem]:
     """Yield path and message of each broken rule of a search space.
 
     Args:
-        schema: Of the model's parameters.
+        schema: Of the model's parameters; None: an own estimator's, which nobody knows here.
         space: By parameter; None: it is not searched.
         params: What the file fixes.
     """
     for name, searched in space.items():
-        if name not in schema.model_fields:
+        if schema is not None and name not in schema.model_fields:
             yield (name,), f"is no parameter. {nearest(name, schema.model_fields)}"
         elif name in params:
             yield (name,), "is in 'params' too; keep one of the two"
@@ -172,10 +190,12 @@ def space_problems(
 
 
 def _problems(
-    schema: type[FrozenModel], name: str, searched: SearchedParameter
+    schema: type[FrozenModel] | None, name: str, searched: SearchedParameter
 ) -> Iterator[Problem]:
     for other, values in searched.when.items():
-        if other == name or other not in schema.model_fields:
+        if schema is None and other == name:
+            yield ("when", other), "is no other parameter; name the one that this depends on"
+        elif schema is not None and (other == name or other not in schema.model_fields):
             yield ("when", other), f"is no other parameter. {nearest(other, schema.model_fields)}"
         else:
             yield from _list_problems(schema, other, values, ("when", other))
@@ -189,7 +209,7 @@ def _problems(
 
 
 def _list_problems(
-    schema: type[FrozenModel], name: str, values: Sequence[Any], place: tuple[str | int, ...]
+    schema: type[FrozenModel] | None, name: str, values: Sequence[Any], place: tuple[str | int, ...]
 ) -> Iterator[Problem]:
     if not values:
         yield place, "is empty; give at least one value"
@@ -198,14 +218,16 @@ def _list_problems(
             yield (*place, index), message
 
 
-def value_problems(schema: type[FrozenModel], name: str, value: Any) -> tuple[str, ...]:
+def value_problems(schema: type[FrozenModel] | None, name: str, value: Any) -> tuple[str, ...]:
     """Return what is wrong with one value of one parameter.
 
     Args:
-        schema: Of the model's parameters.
+        schema: Of the model's parameters; None: of one of an own estimator nobody knows it here.
         name: The parameter.
         value: A whole float counts as a whole number.
     """
+    if schema is None:
+        return ()
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     try:

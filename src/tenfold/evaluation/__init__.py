@@ -12,7 +12,13 @@ from tenfold.evaluation.curves import (
     roc_curve,
     threshold_for,
 )
-from tenfold.evaluation.cv_results import CvRow, CvTable, build_cv_table, write_cv_table
+from tenfold.evaluation.cv_results import (
+    CvRow,
+    CvTable,
+    build_cv_table,
+    describe_grid,
+    write_cv_table,
+)
 from tenfold.evaluation.figures import draw_figures, save_figures
 from tenfold.evaluation.intervals import Interval, wilson_interval
 from tenfold.evaluation.leaderboard import Leaderboard, Row, build_leaderboard
@@ -62,6 +68,7 @@ __all__ = [
     "build_leaderboard",
     "choose_best_of_each",
     "choose_winner",
+    "describe_grid",
     "describe_leaderboard",
     "describe_study",
     "draw_figures",

@@ -117,6 +117,11 @@ def build_cv_table(
     return CvTable(first.model, first.title, len(folds), tuple(rows))
 
 
+def describe_grid(table: CvTable) -> dict[str, Any]:
+    """Return a grid search as plain values for ``results.json``; its CSV file has the rest."""
+    return {"model": table.model, "folds": table.folds, "combinations": len(table.rows)}
+
+
 def write_cv_table(table: CvTable, path: Path) -> Path:
     """Write a grid's table as CSV.
 

@@ -43,7 +43,8 @@ def _draw_one(history: StudyHistory, prefix: str) -> Iterator[Picture]:
     if len(history.objectives) > 1:
         alt = f"{history.objectives[0]} over {history.objectives[1]} of {len(finished)} trials"
         axes = study_plots.plot_front(history)
-        yield svg_picture(f"{prefix}front", f"{title}: accuracy against time", alt, axes)
+        searched = history.objectives[0].replace("_", " ")
+        yield svg_picture(f"{prefix}front", f"{title}: {searched} against time", alt, axes)
     if any(trial.steps for trial in history.trials):
         pruned = len(history.of("pruned"))
         alt = f"What {len(history.trials)} trials of {title} reported; {pruned} were pruned"

@@ -26,6 +26,7 @@ from tenfold.config.params import (
 from tenfold.errors import ModelInputError
 from tenfold.models.base import Codes, Floats, ImageClassifier, OnReady, check_labels
 from tenfold.models.calibration import Calibrator
+from tenfold.models.spec import TREES_PER_REPORT
 from tenfold.pixels import Images, check_images
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,6 @@ logger = logging.getLogger(__name__)
 OnTrees = Callable[[int, Mapping[str, float]], None]
 
 _BLOCK_ROWS = 10_000
-_REPORTED_TREES = 10
 _LEAST_LIKELIHOOD = 1e-15
 
 
@@ -246,7 +246,7 @@ class XgboostClassifier(TreesClassifier, schema=XgboostParams):
         class Reporter(xgboost.callback.TrainingCallback):
             def after_iteration(_, model: Any, epoch: int, __: Any) -> bool:  # noqa: N805
                 trees = epoch + 1
-                if trees % _REPORTED_TREES == 0:
+                if trees % TREES_PER_REPORT == 0:
                     on_trees(trees, self._report(model.predict(rows), labels))
                 return False
 

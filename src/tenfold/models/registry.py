@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from tenfold.errors import UnknownModelError, nearest
-from tenfold.models.spec import Choice, FitPath, ModelSpec, Range, Space, When
+from tenfold.models.spec import (
+    TREES_PER_REPORT,
+    Choice,
+    FitPath,
+    ModelSpec,
+    Range,
+    Space,
+    When,
+)
 
 _NETWORK_SPACE: Space = {
     "learning_rate": Range(1e-4, 3e-2, log=True),
@@ -71,6 +79,7 @@ SPECS: tuple[ModelSpec, ...] = (
         needs=("sklearn", "xgboost"),
         path=_TREES,
         steps="n_estimators",
+        report_every=TREES_PER_REPORT,
         search_space={
             "n_estimators": Range(50, 300, whole=True),
             "max_depth": Range(3, 8, whole=True),

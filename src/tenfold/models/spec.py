@@ -10,6 +10,9 @@ from typing import Any, Literal
 from tenfold.config.params import PARAMS
 from tenfold.config.schema import ModelParams
 
+TREES_PER_REPORT = 10
+"""After so many trees boosting says how it does on validation rows."""
+
 Family = Literal["linear", "neighbors", "kernel", "trees", "network"]
 
 
@@ -95,7 +98,9 @@ class ModelSpec:
         runs_on: ``"torch"`` models use the device and the precision.
         search_space: What tuning searches by default.
         path: Parameter whose rows one fit answers together; None: each row is its own fit.
-        steps: Parameter that counts the steps after which a fit reports; None: it says nothing.
+        steps: Parameter that counts the steps of a fit that reports on the way; None: it says
+            nothing.
+        report_every: Steps from one report to the next; the first comes after as many.
     """
 
     name: str
@@ -109,6 +114,7 @@ class ModelSpec:
     search_space: Space = field(default_factory=lambda: MappingProxyType({}))
     path: FitPath | None = None
     steps: str | None = None
+    report_every: int = 1
 
     @property
     def params(self) -> type[ModelParams]:

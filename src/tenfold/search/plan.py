@@ -27,7 +27,10 @@ class StudyPlan:
         seed: Seed of the fits and of the search.
         fingerprint: SHA-256 of the data set.
         split: ``Split.key``.
-        steps: How many steps a whole trial reports at most; 0: none.
+        steps: How many steps a whole trial has at most; 0: it reports nothing.
+        report_every: Steps from one report to the next; the first comes after as many.
+        cross_validated: Whether trials are judged by cross-validation. Then they report nothing on
+            the way: there is no one set of rows to judge by.
     """
 
     name: str
@@ -40,6 +43,8 @@ class StudyPlan:
     fingerprint: str
     split: str
     steps: int = 0
+    report_every: int = 1
+    cross_validated: bool = False
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -62,6 +67,14 @@ class StudyPlan:
         if "latency" in self.tune.objectives:
             identity["latency"] = "the median of several predictions"  # it was one
         return identity
+
+    @property
+    def wants_pruning(self) -> bool:
+        """Whether trials should end early: it is asked for, and they outlast their first report."""
+        tune = self.tune
+        return (
+            tune.pruner != "none" and len(tune.objectives) == 1 and self.steps > self.report_every
+        )
 
     @property
     def shown_space(self) -> dict[str, str]:

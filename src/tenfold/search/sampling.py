@@ -8,6 +8,7 @@ from typing import Any
 from tenfold._optional import require
 from tenfold.config import TuneConfig
 from tenfold.models import Space
+from tenfold.search.plan import StudyPlan
 
 
 def make_sampler(tune: TuneConfig, space: Space, *, seed: int) -> Any:
@@ -33,20 +34,26 @@ def make_sampler(tune: TuneConfig, space: Space, *, seed: int) -> Any:
         )
 
 
-def make_pruner(tune: TuneConfig, *, steps: int) -> Any:
+def make_pruner(plan: StudyPlan) -> Any:
     """Return what ends trials early.
 
+    The first rung of successive halving is the first report. Were it below, Optuna would judge one
+    report at several rungs, and fewer trials would go on than one of `reduction_factor`.
+
     Args:
-        tune: How is searched.
-        steps: How many steps a whole trial has at most.
+        plan: What is searched, and how.
     """
-    pruners = require("optuna").pruners
-    if tune.pruner == "none" or len(tune.objectives) > 1 or steps < 2:
+    pruners, tune = require("optuna").pruners, plan.tune
+    if plan.cross_validated or not plan.wants_pruning:
         return pruners.NopPruner()
     if tune.pruner == "median":
         return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
     if tune.pruner == "hyperband":
         return pruners.HyperbandPruner(
-            min_resource=1, max_resource=steps, reduction_factor=tune.reduction_factor
+            min_resource=plan.report_every,
+            max_resource=plan.steps,
+            reduction_factor=tune.reduction_factor,
         )
-    return pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=tune.reduction_factor)
+    return pruners.SuccessiveHalvingPruner(
+        min_resource=plan.report_every, reduction_factor=tune.reduction_factor
+    )

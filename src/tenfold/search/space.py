@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -196,7 +196,7 @@ def combinations(space: Space, base: Mapping[str, Any]) -> Iterator[dict[str, An
     """
     names = list(space)
     seen: set[str] = set()
-    for values in itertools.product(*(_values(dimension) or () for dimension in space.values())):
+    for values in itertools.product(*map(_values, space.values())):
         drawn: dict[str, Any] = {}
         for name, value in zip(names, values, strict=True):
             if is_searched(space[name], {**base, **drawn}):
@@ -209,9 +209,7 @@ def combinations(space: Space, base: Mapping[str, Any]) -> Iterator[dict[str, An
 
 def size_of(space: Space) -> int | None:
     """Return how many combinations of values there are at most; None: without end."""
-    sizes = [
-        len(values) if (values := _values(part)) is not None else None for part in space.values()
-    ]
+    sizes = [_n_values(part) for part in space.values()]
     return None if None in sizes else math.prod(size for size in sizes if size is not None)
 
 
@@ -261,9 +259,12 @@ def _dimension(
 
 
 def _is_whole(model: str, name: str, low: float, high: float) -> bool:
-    """Say whether only whole numbers are allowed, by asking the schema about one that is not."""
+    """Say whether only whole numbers are allowed, by asking the schema about one that is not.
+
+    An own estimator has none: there both ends are written as whole numbers, 1 and not 1.0.
+    """
     if model not in PARAMS:
-        return float(low).is_integer() and float(high).is_integer()
+        return isinstance(low, int) and isinstance(high, int)
     between = math.floor(low) + 0.5
     return bool(value_problems(PARAMS[model], name, between)) and between < high
 
@@ -289,10 +290,15 @@ def _never_met(space: Space, entry: ModelEntry) -> dict[str, str]:
             continue
         if isinstance(other, Choice):
             found = other.values
-        elif entry.is_own_estimator:
-            continue  # what its defaults are, nobody knows here
         else:
-            found = (canonical_params(entry.model, entry.params)[when.parameter],)
+            known = canonical_params(entry.model, entry.params)
+            if when.parameter not in known:  # an own estimator's defaults, nobody knows here
+                unmet[name] = (
+                    f"{when.parameter} is neither searched nor in 'params'; so {name} is never "
+                    "searched"
+                )
+                continue
+            found = (known[when.parameter],)
         if not set(map(canonical_json, found)) & set(map(canonical_json, when.values)):
             only = " or ".join(_shown(value) for value in found)
             unmet[name] = (
@@ -324,10 +330,18 @@ def _middle(dimension: Range) -> float:
     return round(middle) if dimension.whole else round(middle, 12)
 
 
-def _values(dimension: Dimension) -> tuple[Any, ...] | None:
+def _n_values(dimension: Dimension) -> int | None:
+    """Return how many values there are; None: without end."""
+    if isinstance(dimension, Choice):
+        return len(dimension.values)
+    return int(dimension.high) - int(dimension.low) + 1 if dimension.whole else None
+
+
+def _values(dimension: Dimension) -> Sequence[Any]:
+    """Return the values of a choice or of a range of whole numbers."""
     if isinstance(dimension, Choice):
         return dimension.values
-    return tuple(range(int(dimension.low), int(dimension.high) + 1)) if dimension.whole else None
+    return range(int(dimension.low), int(dimension.high) + 1)
 
 
 def _shown(value: Any) -> str:

@@ -38,7 +38,7 @@ class Study:
 
     Attributes:
         n_trials: Trials of the whole study.
-        is_exhausted: Whether every parameter set of the space was tried.
+        exhausted: Why the space gives nothing more to try; empty while it may.
 
     Raises:
         StudyError: The storage has a study of something else under this name.
@@ -49,7 +49,7 @@ class Study:
         self, plan: StudyPlan, storage: StudyStorage, *, owner: str, more: int | None = None
     ) -> None:
         self.plan, self.owner = plan, owner
-        self.is_exhausted = False
+        self.exhausted = ""
         self._broken: str | None = None  # the rule that the last draw broke
         self._storage = storage
         self._running: set[int] = set()
@@ -58,7 +58,7 @@ class Study:
         self.n_trials = plan.tune.n_trials if more is None else there + more
 
     def ask(self) -> Asked | None:
-        """Return the next trial; None when enough are done or under way, or all were tried."""
+        """Return the next trial; None when enough are done or under way, or none is left to try."""
         return self._alone(self._ask)
 
     def is_hopeless(self, asked: Asked, step: int, value: float, *, is_last: bool) -> bool:
@@ -132,9 +132,9 @@ class Study:
 
     @property
     def is_full(self) -> bool:
-        """Whether all trials are done or under way, or every parameter set was tried."""
+        """Whether all trials are done or under way, or none is left to try."""
         there = sum(keeping.counts(found) for found in self._storage.insist(self._trials))
-        return self.is_exhausted or there >= self.n_trials
+        return bool(self.exhausted) or there >= self.n_trials
 
     def beat(self, beats: int) -> None:
         """Show that this process lives, to those that cannot see its locks."""
@@ -173,8 +173,10 @@ class Study:
         if len(values) < _LEAST_VALUES:
             return {}
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self.plan.seed)
-        found: Mapping[str, float] = optuna.importance.get_param_importances(
-            self._study, evaluator=evaluator, target=lambda trial: trial.values[0]
+        found: Mapping[str, float] = self._storage.insist(
+            lambda: optuna.importance.get_param_importances(
+                self._study, evaluator=evaluator, target=lambda trial: trial.values[0]
+            )
         )
         return dict(found)
 
@@ -201,7 +203,7 @@ class Study:
                 "maximize" if HIGHER_IS_BETTER[name] else "minimize"
                 for name in plan.tune.objectives
             ],
-            pruner=make_pruner(plan.tune, steps=plan.steps),
+            pruner=make_pruner(plan),
             load_if_exists=True,
         )
         begun, is_empty = study.user_attrs.get(_IDENTITY), not study.get_trials(deepcopy=False)
@@ -224,15 +226,16 @@ class Study:
     def _ask(self) -> Asked | None:
         self._close_lost()
         twins = 0
-        while not self.is_exhausted:
+        while not self.exhausted:
             trials = self._trials()
             if sum(keeping.counts(found) for found in trials) >= self.n_trials:
                 break
             if twins >= _TWINS_BEFORE_LISTING:
                 self._queue_untried(trials)
-                self.is_exhausted |= twins >= _MOST_TWINS
+                if twins >= _MOST_TWINS and not self.exhausted:
+                    self.exhausted = f"{twins} draws in a row were tried already or break a rule"
             if (
-                self.is_exhausted
+                self.exhausted
                 and self._broken is not None
                 and (twins >= _MOST_TWINS or not any(keeping.counts(found) for found in trials))
             ):
@@ -240,7 +243,7 @@ class Study:
                     f"study {self.plan.name!r}: {twins} draws in a row break a rule, the last: "
                     f"{self._broken}; give a space in which most values are allowed"
                 )
-            asked = None if self.is_exhausted else self._drawn(trials)
+            asked = None if self.exhausted else self._drawn(trials)
             if asked is not None:
                 return asked
             twins += 1
@@ -291,7 +294,7 @@ class Study:
             params, broken = self._checked(drawn)
             if broken is None and keeping.recipe_of(params) not in tried:
                 untried.append(drawn)
-        self.is_exhausted = not untried
+        self.exhausted = "" if untried else "every parameter set was tried"
         if untried:
             chosen = random.Random(plan.seed + len(trials)).choice(untried)  # noqa: S311 no secret
             self._study.enqueue_trial({name: encoded(value) for name, value in chosen.items()})
@@ -312,7 +315,7 @@ class Study:
         # Queued before it is closed: a process killed in between loses nothing.
         if fixed and fixed not in queued:
             self._study.enqueue_trial(fixed, user_attrs=kept)
-            self.is_exhausted = False
+            self.exhausted = ""
         self._tell(number, "FAIL", {keeping.UNCOUNTED: f"{reason}; queued again"})
 
     @staticmethod
