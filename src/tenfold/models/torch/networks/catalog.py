@@ -44,7 +44,7 @@ NETWORKS: Mapping[str, NetworkSpec] = MappingProxyType(
         "fcnn": NetworkSpec(build_fcnn),
         "simple_conv_net": NetworkSpec(build_simple_conv_net, smallest=6),
         "bn_cnn": NetworkSpec(build_bn_cnn, smallest=2),
-        # The covariance of so many takes 0.7 GB, and a minute or two to be taken apart.
+        # The covariance of so many takes 0.7 GB, and taking it apart as much again, and more.
         "pca_cnn": NetworkSpec(build_pca_cnn, most_pixels=96 * 96),
         "deep_cnn": NetworkSpec(build_deep_cnn),
         "vit": NetworkSpec(build_vit),
