@@ -72,6 +72,7 @@ def measured(model: str, rows: int, given: Mapping[str, Any]) -> dict[str, Any]:
             "dataset": config.model_dump(mode="json"),
             "data_dir": settings.data_dir and str(settings.data_dir),
             "fingerprint": dataset.fingerprint,
+            "sources": {},
             "trials": [asdict(trial)],
             "keys": ["k"],
             "numerics": asdict(numerics),

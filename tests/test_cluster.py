@@ -25,7 +25,8 @@ from tenfold.errors import (
     UsageError,
     WorkerKilledError,
 )
-from tenfold.fitting import prepare
+from tenfold.fitting import open_split
+from tenfold.models import source_sha256
 from tenfold.records import FitUnit, Numerics, Trial
 from tenfold.runner import NullObserver, UnitRunner
 from tenfold.search import expand_grid
@@ -189,16 +190,17 @@ def unit():
 def payload(uri, unit):
     config = experiment("x", "gates:Gated")
     client = MlflowClient(tracking_uri=uri)
-    made = {
+    return {
         "dataset": config.dataset.model_dump(mode="json"),
         "data_dir": None,
+        "fingerprint": open_split(config.dataset, None)[0].fingerprint,
+        "sources": {unit.trials[0].model: source_sha256(unit.trials[0].model)},
         "trials": [{**vars(unit.trials[0]), "params": dict(unit.trials[0].params)}],
         "keys": ["key-0"],
         "numerics": vars(unit.numerics),
         "bases": [],
         "runs": {"key-0": client.create_run("0").info.run_id},
     }
-    return {**made, "fingerprint": prepare(made, print)["fingerprint"]}
 
 
 def test_what_an_event_raises_ends_the_call_and_passes_through(

@@ -55,18 +55,24 @@ def test_no_units_start_no_process():
 
 
 def test_leaving_early_ends_what_runs_and_what_waits(environ):
-    pids = []
+    pids, running = [], threading.Event()
+
+    def on_event(event):
+        pids.append(event["pid"])
+        running.set()
 
     def fit(unit, caller):
         if unit.name == "0":
             return ()
-        caller.call("errands:hang", {}, on_event=lambda event: pids.append(event["pid"]))
+        caller.call("errands:hang", {}, on_event=on_event)
         return ()
 
     run = LocalExecutor(1, environ=environ).run([unit(str(number)) for number in range(9)], fit)
     next(run)
+    assert running.wait(60)
     run.close()
-    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert len(pids) == 1, "what waits is not begun"
+    assert not psutil.pid_exists(pids[0])
 
 
 def test_what_does_not_fit_into_memory_together_runs_in_turn(environ):

@@ -75,6 +75,7 @@ def payload(tmp_path, **dataset):
         "dataset": fields.model_dump(mode="json"),
         "data_dir": None,
         "fingerprint": open_split(fields, None)[0].fingerprint,
+        "sources": {},
         "numerics": {"device": "cpu", "precision": "float32", "threads": 1},
         "trials": [
             {

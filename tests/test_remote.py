@@ -1,20 +1,24 @@
 """What a worker elsewhere does: refuses what it must, hands over what it made, starts again."""
 
+import itertools
 import json
+import sys
 
+import numpy as np
 import pytest
 
 from tenfold.config import parse_config
 from tenfold.errors import TrialStoppedError
-from tenfold.fitting import TRIAL_FILES, prepare, read_folder
+from tenfold.fitting import TRIAL_FILES, open_split, read_folder
 from tenfold.machine import profile
+from tenfold.models import source_sha256
 from tenfold.remote import check, run, work
-from tenfold.search import expand_grid, source_sha256
+from tenfold.search import expand_grid
 from tenfold.tracking import MlflowTracker
 from tenfold.workspace import Workspace
 
 OWN = """
-import threading
+import os, threading
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 class Constant(ClassifierMixin, BaseEstimator):
@@ -27,6 +31,8 @@ class Constant(ClassifierMixin, BaseEstimator):
         share = np.full((len(X), len(self.classes_)), 0.05)
         share[:, self.label] = 0.55
         return share
+def whose(payload, on_event):
+    return {"pid": os.getpid()}
 def wait(payload, on_event):
     on_event({"key": payload["keys"][0], "step": 0, "steps": 1, "metrics": {}})
     threading.Event().wait()
@@ -37,8 +43,7 @@ DATASET = {"source": "digits", "cv_below": 0}
 @pytest.fixture(scope="module")
 def fingerprint():
     config = parse_config({"name": "x", "dataset": DATASET, "models": ["knn"]}, origin="x")
-    payload = {"dataset": config.dataset.model_dump(mode="json"), "data_dir": None, "trials": []}
-    return prepare(payload, ignore)["fingerprint"]
+    return open_split(config.dataset, None)[0].fingerprint
 
 
 @pytest.fixture
@@ -49,7 +54,12 @@ def own(tmp_path, monkeypatch):
     (folder / "constants.py").write_text(OWN)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("PYTHONPATH", str(folder))
-    return folder / "constants.py"
+    monkeypatch.delitem(sys.modules, "constants", raising=False)  # another test's
+    idle = {}
+    monkeypatch.setattr("tenfold.remote._idle", idle)
+    yield folder / "constants.py"
+    for process in itertools.chain.from_iterable(idle.values()):
+        process.close()
 
 
 def ignore(event):
@@ -112,6 +122,25 @@ def test_other_data_are_refused_with_what_to_do(fingerprint):
     assert "TENFOLD_DATA_DIR" in refused
 
 
+def test_data_that_were_put_right_are_seen_by_a_process_that_lives_on(fingerprint, tmp_path):
+    images = np.arange(60 * 16, dtype=np.uint32).reshape(60, 4, 4).astype(np.uint8)
+    source = tmp_path / "data.npz"
+    dataset = {**DATASET, "source": str(source)}
+    config = parse_config({"name": "x", "dataset": dataset, "models": ["knn"]}, origin="x")
+
+    def write(images):
+        np.savez(source, images=images, labels=np.arange(60) % 3)
+        return open_split(config.dataset, None)[0].fingerprint
+
+    wanted = write(images)
+    write(images[::-1])
+    payload = payload_of(wanted, "knn")
+    payload["dataset"] = config.dataset.model_dump(mode="json")
+    assert "has other content" in check(payload, ignore)["refused"]
+    write(images)
+    assert check(payload, ignore) == {}
+
+
 def test_missing_data_are_refused(fingerprint):
     payload = payload_of(fingerprint, "knn")
     payload["dataset"] |= {"source": "/nowhere/digits.npz"}
@@ -141,10 +170,9 @@ class Asker:
             key: self.tracker.start(trial, key, parent=parent)
             for trial, key in zip(trials, self.payload["keys"], strict=True)
         }
-        shared = ("profile", "sources")
         self.asked = {
             "function": "tenfold.fitting:fit_unit",
-            "payload": {**{k: v for k, v in self.payload.items() if k not in shared}, "runs": runs},
+            "payload": {**{k: v for k, v in self.payload.items() if k != "profile"}, "runs": runs},
             "timeout_s": None,
             "memory_limit_bytes": None,
             "profile": self.payload["profile"],
@@ -155,8 +183,34 @@ class Asker:
         }
         return self.asked
 
+    def label(self, key="key-0"):
+        """Return the label that a trial gives every image."""
+        with self.tracker.folder(self.asked["payload"]["runs"][key], only=TRIAL_FILES) as kept:
+            (label,) = set(read_folder(kept)[1].test.argmax(axis=1))
+        return label
+
     def done(self):
         return [event["key"] for event in self.events if event.get("done")]
+
+
+def test_a_warm_process_fits_the_source_that_is_there_now(
+    mlflow_server, tmp_path, monkeypatch, fingerprint, own
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.url)
+    config = parse_config({"name": "x", "dataset": DATASET, "models": ["constants:Constant"]})
+    pids = set()
+    for label in (0, 3):
+        own.write_text(OWN.replace("label=0", f"label={label}"))
+        payload = payload_of(fingerprint, "constants:Constant")
+        payload["keys"] = [f"warm-{label}"]
+        payload["sources"] = {"constants:Constant": source_sha256("constants:Constant")}
+        asker = Asker(mlflow_server.url, tmp_path / "asker", payload)
+        request = asker.request(expand_grid(config))
+        asked = {**request, "function": "constants:whose", "payload": dict(request["payload"])}
+        pids.add(run(asked, tell=ignore, is_wanted=lambda: True)["answer"]["pid"])
+        run(request, tell=ignore, is_wanted=lambda: True)
+        assert asker.label(f"warm-{label}") == label
+    assert len(pids) == 1, "the second is fitted by the process of the first"
 
 
 @pytest.fixture

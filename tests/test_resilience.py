@@ -175,6 +175,18 @@ def test_an_interrupt_ends_cleanly_and_keeps_what_is_finished(which, gates, work
     assert sorted(set(statuses(workspace))) == ["FINISHED", "KILLED"]
 
 
+def test_an_interrupted_fresh_run_goes_on_as_it_says(gates, workspace):
+    let(gates, 0)
+    process = start(gates, "--fresh")
+    wait_at(gates, process, 1)
+    interrupt(process)
+    _, err = process.communicate(timeout=60)
+    assert "without --fresh the same command goes on" in err
+    let(gates, 1, 2)
+    finish(start(gates))
+    assert fits(gates).count("0") == 1
+
+
 def test_two_at_once_both_finish_and_each_trial_is_run_once(gates, tmp_path):
     assert not Path(os.environ["TENFOLD_HOME"]).exists()
     let(gates, 0, 1, 2)
@@ -246,12 +258,19 @@ def here(tmp_path, monkeypatch, workspace):
     return tmp_path
 
 
-def reused(**changes):
-    """Fit the two trials; return which of them were found finished."""
+def fit_both(**changes):
+    """Fit the two trials, or find them finished; return what both came to."""
     config = parse_config({**BASE, **changes})
     workbench = open_workbench(config, None, settings=load_settings(), observer=NullObserver())
     with workbench as opened:
-        return [result.reused for result in opened.sweep.fit(expand_grid(config))]
+        results = opened.sweep.fit(expand_grid(config))
+    assert [(result.status, result.error) for result in results] == [("finished", None)] * 2
+    return results
+
+
+def reused(**changes):
+    """Fit the two trials; return which of them were found finished."""
+    return [result.reused for result in fit_both(**changes)]
 
 
 def change_arrays(**changes):
@@ -302,9 +321,13 @@ def test_other_numerics_run_the_trials_again(here):
     assert reused(threads=2) == [False, False]
 
 
-def test_a_changed_source_file_runs_its_trial_again(here):
-    (here / "tally.py").write_text(TALLY + "\n# changed\n")
-    assert reused() == [False, True]
+@pytest.mark.parametrize("units_at_once", [0, 1])
+def test_a_changed_source_file_runs_its_trial_again_as_it_is_now(here, monkeypatch, units_at_once):
+    monkeypatch.setenv("PYTHONPATH", str(here))
+    (here / "tally.py").write_text(TALLY.replace("np.tile(self.shares_,", "np.tile(np.eye(3)[2],"))
+    tally, sgd = fit_both(units_at_once=units_at_once)
+    assert (tally.reused, sgd.reused) == (False, True)
+    assert set(tally.predictions.test.argmax(axis=1)) == {2}, "the rarest class, never said before"
 
 
 def test_a_new_version_of_fitting_runs_the_trials_again(here, monkeypatch):

@@ -55,6 +55,7 @@ def payload(folder, name, *, dataset=HOLD_OUT, only=(0, 1, 2), bases=(), data_di
         "dataset": fields.model_dump(mode="json"),
         "data_dir": data_dir,
         "fingerprint": open_split(fields, data_dir)[0].fingerprint,
+        "sources": {},
         "numerics": {"device": "cpu", "precision": "float32", "threads": 1},
         "trials": [
             {

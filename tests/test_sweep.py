@@ -17,6 +17,7 @@ class Memory:
     """Stands for the runner: knows finished trials and can tell what was asked of it."""
 
     fresh = False
+    payload = {"sources": {"sklearn.neighbors:KNeighborsClassifier": "0" * 64}}  # noqa: RUF012
 
     def __init__(self):
         self.known, self.records, self.plans = {}, {}, []

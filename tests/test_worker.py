@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -19,7 +20,7 @@ from tenfold.errors import (
 from tenfold.worker import InlineCaller, WorkerProcess
 
 FUNCTIONS = """
-import ctypes, os, signal, sys, threading
+import ctypes, os, signal, subprocess, sys, threading
 def double(payload, on_event):
     on_event({"step": 1})
     print("noise on stdout")
@@ -46,6 +47,11 @@ def grow(payload, on_event):
     kept = []
     while True:
         kept.append(bytearray(b"x" * 10_000_000))
+def grow_below(payload, on_event):
+    code = "kept = bytearray(b'x' * 400_000_000); input()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+    on_event({"step": 0, "pid": child.pid})
+    child.wait()
 def die(payload, on_event):
     print("last words", file=sys.stderr)
     os.kill(os.getpid(), getattr(signal, payload["signal"]))
@@ -103,6 +109,20 @@ def test_a_call_that_takes_too_long_is_ended_and_the_next_gets_a_new_process(wor
 def test_a_call_that_takes_too_much_memory_is_ended(worker):
     with pytest.raises(TrialMemoryError, match="over memory_limit_mb=300"):
         worker.call("chores:grow", {}, on_event=ignore, memory_limit_bytes=300 << 20)
+
+
+def test_what_its_own_processes_take_counts_too(worker):
+    pids = []
+    with pytest.raises(TrialMemoryError, match="over memory_limit_mb=300"):
+        worker.call(
+            "chores:grow_below",
+            {},
+            on_event=lambda event: pids.append(event["pid"]),
+            timeout_s=60,
+            memory_limit_bytes=300 << 20,
+        )
+    with suppress(psutil.NoSuchProcess):  # its standard input ended with its parent
+        psutil.Process(pids[0]).wait(30)
 
 
 @pytest.mark.parametrize(("name", "hint"), [("SIGKILL", "run out of memory"), ("SIGTERM", "15")])

@@ -82,9 +82,10 @@ def prepare(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]:
     Raises:
         UsageError: The data or a model cannot be used as it is.
     """
-    dataset, _ = _opened(json.dumps(payload["dataset"]), payload["data_dir"])
+    dataset, _ = _data_of(payload)
     for fields in payload["trials"]:
-        build_model(fields["model"], fields["params"])
+        model = fields["model"]
+        build_model(model, fields["params"], source_sha256=payload["sources"].get(model))
     return {"fingerprint": dataset.fingerprint}
 
 
@@ -93,13 +94,13 @@ def fit_unit(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]
 
     Args:
         payload: ``dataset`` (fields of `DatasetConfig`), ``data_dir``, ``fingerprint``,
-            ``numerics``, ``trials`` (fields of `Trial`), ``keys``, ``bases`` (for refits, the
-            ``trial.json`` of the train fits; of cross-validation alone also ``held``, the held-out
-            probabilities as text), ``folder``, ``checkpoints`` (the folder below which
-            the unit's trainings keep their state until they are done, by the key of its last
-            trial), ``graphs`` (the folder below which each trial's graph is written), perhaps
-            ``folds_only``: whether cross-validation is all that is done, and no test row predicted,
-            and ``timed``: whether the latency is measured.
+            ``sources`` (by own estimator the SHA-256 of its source), ``numerics``, ``trials``
+            (fields of `Trial`), ``keys``, ``bases`` (for refits, the ``trial.json`` of the train
+            fits; of cross-validation alone also ``held``, the held-out probabilities as text),
+            ``folder``, ``checkpoints`` (the folder below which the unit's trainings keep their
+            state, by the key of its last trial), ``graphs`` (the folder below which each trial's
+            graph is written), perhaps ``folds_only``: whether cross-validation is all that is done,
+            and no test row predicted, and ``timed``: whether the latency is measured.
         on_event: Is given ``{"key", "step", "steps", "metrics"}`` as the fits go on, once for each
             trial that is not ready, and ``{"key", "done": true}`` when its folder is complete.
 
@@ -110,7 +111,7 @@ def fit_unit(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]
         CorruptDataError: The data are not those that the experiment began with.
         PredictionError: A model gives probabilities that cannot be kept.
     """
-    dataset, split = _opened(json.dumps(payload["dataset"]), payload["data_dir"])
+    dataset, split = _data_of(payload)
     if dataset.fingerprint != payload["fingerprint"]:
         raise CorruptDataError(
             f"{dataset.source}: its content changed while the experiment ran; run it again"
@@ -131,6 +132,7 @@ def fit_unit(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]
         ),
         split=split,
         numerics=numerics,
+        sources=payload["sources"],
         checkpoints=Path(payload["checkpoints"]) / keys[-1],
         on_event=on_event,
         keep=keep,
@@ -151,6 +153,14 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], Predictions, Views | None
     views = folder / "views.npz"
     found = Views.read(views) if views.exists() else None
     return record, Predictions.read(folder / "predictions.npz"), found
+
+
+def _data_of(payload: Mapping[str, Any]) -> tuple[Dataset, Split]:
+    """Return the data, read once more where what is remembered is not what is wanted."""
+    asked = json.dumps(payload["dataset"]), payload["data_dir"]
+    if _opened(*asked)[0].fingerprint != payload["fingerprint"]:
+        _opened.cache_clear()
+    return _opened(*asked)
 
 
 @functools.lru_cache(maxsize=1)
@@ -180,6 +190,7 @@ class _Unit:
     rows: tuple[_Row, ...]
     split: Split
     numerics: Numerics
+    sources: Mapping[str, str]
     checkpoints: Path
     on_event: OnEvent
     keep: Callable[[str, Outcome], None]
@@ -296,7 +307,8 @@ class _Unit:
             done = []
             for one in found:
                 own = [report for report in history if report["step"] <= _steps_of(one)]
-                fit = Fitted(one, fit_s + _earlier_s(one), fit_rows, keys, own)
+                earlier_s = float(getattr(one, "resumed_s_", 0.0))  # before it was taken up again
+                fit = Fitted(one, fit_s + earlier_s, fit_rows, keys, own)
                 done.append((owners[id(one)], fit))
             on_ready(done)
             elsewhere_s += time.perf_counter() - now
@@ -329,6 +341,7 @@ class _Unit:
             device=numerics.device,
             precision=numerics.precision,
             processes=numerics.processes,
+            source_sha256=self.sources.get(trial.model),
         )
 
     def _told(
@@ -380,11 +393,6 @@ def _check(trial: Trial, rows: str, probabilities: Floats) -> None:
     else:
         advice = "try other parameters"
     raise PredictionError(f"{trial.name}, {rows} rows: {fault}; {advice}")
-
-
-def _earlier_s(estimator: Any) -> float:
-    """Return the seconds of a fit that were done before it was taken up again."""
-    return float(getattr(estimator, "resumed_s_", 0.0))
 
 
 def _agreed(chosen: list[Mapping[str, Any]]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from tenfold.errors import (
 )
 from tenfold.fitting import TRIAL_FILES, prepare
 from tenfold.machine import profile, thread_environ, usable_cores
-from tenfold.search import source_sha256
+from tenfold.models import source_sha256
 from tenfold.tracking import RunFiles
 from tenfold.worker import Event, OnEvent, WorkerProcess
 from tenfold.workspace import Workspace
@@ -183,7 +183,7 @@ def _other_source(payload: Mapping[str, Any]) -> str | None:
         if found != wanted:
             return (
                 f"its source file of {model} is another one ({found[:12]}, not {wanted[:12]}); "
-                "put the same there and start its worker again"
+                "put the same there"
             )
     return None
 

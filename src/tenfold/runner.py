@@ -21,7 +21,7 @@ from tenfold.errors import (
 )
 from tenfold.files import write_text
 from tenfold.fitting import TRIAL_FILES, read_folder
-from tenfold.graphs import GRAPH_FILES
+from tenfold.keeping import keep_graphs
 from tenfold.records import FitUnit, Predictions, Trial, TrialResult, Views
 from tenfold.tracking import Tracker
 from tenfold.worker import Caller, Event
@@ -30,6 +30,7 @@ from tenfold.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 _PREPARE = "tenfold.fitting:prepare"
+_FIT = "tenfold.fitting:fit_unit"
 _METRICS = ("fit_s", "predict_us_per_image", "latency_us_per_image", "model_bytes")
 
 
@@ -84,12 +85,13 @@ class UnitRunner:
         workspace: Holds the locks and the workers' folders.
         tracker: Remembers trials.
         parent: The experiment's run.
-        payload: What every worker is given: data set, its folder and its fingerprint.
+        payload: What every worker is given: the data set, its folder and its fingerprint, and by
+            own estimator the SHA-256 of its source.
         validation_metrics: Metrics of a train fit's validation predictions, to be tracked.
         observer: Is told what happens.
         deadline: ``time.monotonic()`` at which the experiment's time is up.
         memory_limit_bytes: Resident bytes of a worker at which it is ended.
-        fresh: Run again also what another process finished meanwhile.
+        fresh: Run again whatever this runner did not finish itself, in an earlier attempt.
         records: Fields of ``trial.json`` of finished trials, by key; refits start from them.
     """
 
@@ -103,6 +105,7 @@ class UnitRunner:
     memory_limit_bytes: int | None = None
     fresh: bool = False
     records: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _finished: dict[str, str] = field(default_factory=dict, repr=False)
     _handed_over: set[str] = field(default_factory=set, repr=False)
     _recording: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -134,25 +137,15 @@ class UnitRunner:
         return self._result(trial, key, run_id, record, predictions, views, reused=True)
 
     def keep_graphs(self, results: Iterable[TrialResult], kept: Container[str]) -> None:
-        """Keep the graphs of some trials with their runs, and drop those of the others.
-
-        Args:
-            results: Every trial of the experiment.
-            kept: The keys of those whose graphs stay.
-
-        Raises:
-            TrackingError: A graph cannot be kept.
-        """
-        with self.workspace.locked("graphs"):  # another process may have the same trials
-            for result in results:
-                folder = self.workspace.graphs / result.key
-                if result.status == "finished" and result.key in kept and folder.is_dir():
-                    # By name: a killed run may have left half of one beside them.
-                    found = [folder / name for name in GRAPH_FILES if (folder / name).is_file()]
-                    self.tracker.attach(result.run_id, found)
-                shutil.rmtree(folder, ignore_errors=True)
-                if result.key in self._handed_over and result.key not in kept:
-                    self.tracker.drop(result.run_id, GRAPH_FILES)
+        """Keep the graphs of some trials with their runs; as `tenfold.keeping.keep_graphs`."""
+        keep_graphs(
+            results,
+            kept,
+            workspace=self.workspace,
+            tracker=self.tracker,
+            made=self._finished,
+            handed_over=self._handed_over,
+        )
 
     def forget(self, key: str) -> None:
         """Run a trial again although it was finished in this workspace."""
@@ -167,14 +160,14 @@ class UnitRunner:
         return results
 
     def _run_or_read(self, unit: FitUnit, caller: Caller) -> tuple[TrialResult, ...]:
-        elsewhere = {} if self.fresh else self._finished_elsewhere(unit)
+        finished = self._finished_before(unit)
         results: tuple[TrialResult, ...] = ()
-        if elsewhere:
-            done = unit.only(elsewhere)
-            found = (self.read(t, k, elsewhere[k]) for t, k in self._pairs(done))
+        if finished:
+            done = unit.only(finished)
+            found = (self.read(t, k, finished[k]) for t, k in self._pairs(done))
             results += self._told(done, tuple(found))
-        if len(elsewhere) < len(unit.keys):
-            left = unit.only([key for key in unit.keys if key not in elsewhere])
+        if len(finished) < len(unit.keys):
+            left = unit.only([key for key in unit.keys if key not in finished])
             self.observer.started(left)
             results += self._told(left, self._run(left, caller))
         return results
@@ -182,6 +175,10 @@ class UnitRunner:
     def _check_time(self) -> None:
         if self.deadline is not None and time.monotonic() >= self.deadline:
             raise TrialTimeoutError("not run: the experiment's time_limit_s was up")
+
+    def _time_left(self) -> float | None:
+        """Return the seconds that are left of the experiment's time; None: there is no limit."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
     def _waiting(self, unit: FitUnit, caller: Caller) -> Callable[[], None]:
         """Return what is done over and over while another process runs a unit.
@@ -198,7 +195,9 @@ class UnitRunner:
                 said = True
             self._check_time()
             try:
-                caller.call(_PREPARE, self._given(unit), on_event=_ignore)
+                caller.call(
+                    _PREPARE, self._given(unit), on_event=_ignore, timeout_s=self._time_left()
+                )
             except TrialStoppedError:
                 raise
             except TrialError:
@@ -222,7 +221,10 @@ class UnitRunner:
         """
         return self.workspace.home / "locks" / f"{key}.finished"
 
-    def _finished_elsewhere(self, unit: FitUnit) -> Mapping[str, str]:
+    def _finished_before(self, unit: FitUnit) -> Mapping[str, str]:
+        """Return the runs of a unit's trials that are finished, here or by another process."""
+        if self.fresh:
+            return {key: self._finished[key] for key in unit.keys if key in self._finished}
         found = {}
         for key in unit.keys:
             with suppress(OSError):
@@ -301,9 +303,6 @@ class UnitRunner:
                 self.observer.stepped(unit, event["step"], event["steps"], event["metrics"])
 
         own = [trial.timeout_s for trial in unit.trials if trial.timeout_s is not None]
-        timeout_s = sum(own) if own else None
-        left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
-        limits = [limit for limit in (timeout_s, left) if limit is not None]
         payload = {
             **self._given(unit),
             "keys": list(unit.keys),
@@ -314,18 +313,16 @@ class UnitRunner:
             "checkpoints": str(self.workspace.checkpoints),
             "graphs": str(self.workspace.graphs),
         }
-        memory = self.memory_limit_bytes
         try:
-            for function, limit in (
-                (_PREPARE, left),
-                ("tenfold.fitting:fit_unit", min(limits) if limits else None),
-            ):
+            # The experiment's time goes on while the unit is prepared; the trials' does not.
+            for function, own_s in ((_PREPARE, None), (_FIT, sum(own) if own else None)):
+                limits = [limit for limit in (own_s, self._time_left()) if limit is not None]
                 caller.call(
                     function,
                     payload,
                     on_event=on_event,
-                    timeout_s=limit,
-                    memory_limit_bytes=memory,
+                    timeout_s=min(limits, default=None),
+                    memory_limit_bytes=self.memory_limit_bytes,
                 )
         except TrialTimeoutError as error:
             if self.deadline is not None and time.monotonic() >= self.deadline:
@@ -353,6 +350,7 @@ class UnitRunner:
         # Before the run is finished: a full disk must not make a finished run a failed one.
         write_text(self._marker(key), run_id)
         self.tracker.finish(run_id, folder, metrics)
+        self._finished[key] = run_id
         self._drop_checkpoints([key])
         return self._result(trial, key, run_id, record, predictions, views)
 

@@ -81,6 +81,7 @@ def plan_study(workbench: Workbench, entry: ModelEntry, space: Space) -> StudyPl
         steps=0 if counted is None else _most_steps(counted, base, space),
         report_every=1 if entry.is_own_estimator else get_spec(entry.model).report_every,
         cross_validated=workbench.split.cross_validated,
+        source_sha256=workbench.runner.payload["sources"].get(entry.model, ""),
     )
 
 

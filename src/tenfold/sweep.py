@@ -60,7 +60,8 @@ class Sweep:
     def unit(self, trial: Trial, *, base: str | None = None) -> FitUnit:
         """Return the unit of one trial; of a refit, `base` is the key of its train fit."""
         numerics = self.numerics
-        if ":" in trial.model or get_spec(trial.model).runs_on == "cpu":
+        own = ":" in trial.model
+        if own or get_spec(trial.model).runs_on == "cpu":
             numerics = replace(numerics, device="cpu", precision="float32", processes=1)
         key = trial_key(
             trial,
@@ -68,6 +69,7 @@ class Sweep:
             split=self.split,
             fitting_version=FITTING_VERSION,
             numerics=numerics,
+            source_sha256=self.runner.payload["sources"][trial.model] if own else "",
         )
         return FitUnit((trial,), (key.digest,), numerics, (base,) if base else ())
 

@@ -29,7 +29,7 @@ from tenfold.executor import Executor, LocalExecutor
 from tenfold.fitting import open_split
 from tenfold.histories import StudyHistory
 from tenfold.machine import thread_environ, usable_cores
-from tenfold.models import get_spec
+from tenfold.models import get_spec, source_sha256
 from tenfold.records import (
     Numerics,
     Predictions,
@@ -219,6 +219,9 @@ def open_workbench(
     """
     started = time.monotonic()
     config = resolve_config(config, settings)
+    # Once for all of it: no fit may be of another source, whatever is written meanwhile.
+    own = {entry.model for entry in config.models if entry.is_own_estimator}
+    sources = {model: source_sha256(model) for model in own}
     observer.said(f"reading {config.dataset.source}")
     dataset, split = open_split(config.dataset, settings.data_dir)
     workspace = Workspace(settings.home).open()
@@ -235,6 +238,7 @@ def open_workbench(
                 "dataset": config.dataset.model_dump(mode="json"),
                 "data_dir": settings.data_dir and str(settings.data_dir),
                 "fingerprint": dataset.fingerprint,
+                "sources": sources,
             },
             validation_metrics=lambda predictions: _validation_metrics(split, predictions),
             observer=observer,

@@ -127,7 +127,8 @@ class WorkerProcess:
                 is raised here, after the function was stopped at its next event; the process lives
                 on, unless that event does not come within some seconds.
             timeout_s: Seconds after which the process is ended.
-            memory_limit_bytes: Resident bytes at which the process is ended.
+            memory_limit_bytes: Resident bytes of the process and of those that it started at which
+                it is ended.
 
         Raises:
             TrialError: The function raised; the message has its traceback.
@@ -277,8 +278,15 @@ def _pump(stream: Any, lines: queue.SimpleQueue[str | None]) -> None:
 
 
 def _resident_bytes(pid: int) -> int:
+    """Return the resident bytes of a process and of those below it, such as the ranks of a fit.
+
+    What they share is counted once for each, so the sum is at least what they take.
+    """
     psutil = require("psutil")
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.NoSuchProcess:
-        return 0
+    total = 0
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                total += int(one.memory_info().rss)
+    return total

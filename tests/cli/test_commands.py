@@ -159,6 +159,16 @@ def test_doctor_says_what_was_found(tenfold):
     assert "hardware" in tenfold("doctor").stdout
 
 
+def test_doctor_shows_no_password(tenfold):
+    found = tenfold(
+        *("doctor", "--json"),
+        MLFLOW_TRACKING_URI="http://ann:secret@host:5000",
+        PREFECT_API_URL="http://ann:secret@host:4200/api",
+    )
+    assert "secret" not in found.stdout
+    assert json.loads(found.stdout)["places"]["tracking"] == "http://ann:***@host:5000"
+
+
 def test_version_and_help(tenfold):
     assert tenfold("--version").stdout == "tenfold 0.1.0\n"
     shown = tenfold("--help").stdout

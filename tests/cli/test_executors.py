@@ -20,9 +20,9 @@ def ignore(text):
     """Take no notice of what is said."""
 
 
-def executor_of(asked, say=ignore):
+def executor_of(asked, say=ignore, **options):
     """Return the executor that work is given; None stands for the default."""
-    with running_on(asked, "compare", say=say) as call:
+    with running_on(asked, "compare", say=say, **options) as call:
         return call(lambda config, executor: executor, None)
 
 
@@ -38,7 +38,7 @@ def test_local_takes_no_notice_of_a_server(monkeypatch):
 
 def test_where_nothing_may_be_fitted_no_server_is_asked(monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", API)
-    assert isinstance(executor_of("none"), NoExecutor)
+    assert isinstance(executor_of("auto", remembered_only=True), NoExecutor)
 
 
 def test_a_cluster_and_local_processes_exclude_each_other():
@@ -63,9 +63,10 @@ def test_up_beside_another_server_says_which(monkeypatch):
         up()
 
 
-def test_an_unknown_executor_lists_those_that_there_are():
-    with pytest.raises(UsageError, match="'cloud'; allowed: auto, local, prefect"):
-        executor_of("cloud")
+@pytest.mark.parametrize("asked", ["cloud", "none"])
+def test_an_unknown_executor_lists_those_that_there_are(asked):
+    with pytest.raises(UsageError, match=f"{asked!r}; allowed: auto, local, prefect"):
+        executor_of(asked)
 
 
 def test_auto_without_prefect_says_so_and_goes_on_locally(monkeypatch):

@@ -1,12 +1,14 @@
 """Reading experiments: round trips, overrides, and a line for every broken rule."""
 
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.config import dump_config, load_config, parse_config
+from tenfold.config import DATASETS, dump_config, load_config, parse_config
+from tenfold.data import list_datasets
 from tenfold.errors import ConfigError
 
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml"))
@@ -71,11 +73,14 @@ def test_overrides_reach_any_depth():
         ("seed", "must look like key=value"),
         ("models.7.params.C=1", "position from 0 to 0"),
         ("name.deeper=1", "nothing lies below it"),
+        ("dataset.image_shape.0.x=3", "'0' holds 8, nothing lies below it"),
+        ("seed={{ n }}", "a key must be a name"),
         ("seed=[1", "not YAML"),
     ],
 )
 def test_a_wrong_override_says_what_is_allowed(override, expected):
-    (line,) = problems({"models": ["knn"], "name": "x"}, overrides=[override])
+    raw = {"models": ["knn"], "name": "x", "dataset": {"image_shape": [8, 8]}}
+    (line,) = problems(raw, overrides=[override])
     assert line.startswith(f"--set {override}")
     assert expected in line
 
@@ -148,6 +153,9 @@ def test_all_problems_are_told_at_once():
         ("- knn", "must hold keys and values"),
         ("models: [knn]\nseed: 1\nseed: 2\n", "'seed' is given twice"),
         ("models: !!python/object:os.system {}", "not valid YAML"),
+        ("name: {{ name }}\nmodels: [knn]\n", "a key must be a name, no list or mapping"),
+        ("? [a, b]\n: knn\n", "a key must be a name, no list or mapping"),
+        ("models: !!map [knn]\n", "expected a mapping"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_refused_in_a_line(text, expected, tmp_path):
@@ -192,3 +200,26 @@ def test_another_data_set_keeps_the_rest_and_has_a_name_of_its_own(tmp_path):
     other = load_config(path, dataset="fashion-mnist")
     assert (other.dataset.source, other.dataset.target) == ("fashion-mnist", "5")
     assert other.name == "fives-co-fashion-mnist"
+
+
+def test_each_data_set_has_a_name_of_its_own_and_built_in_ones_their_plain_one(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    config = tmp_path / "compare.yaml"
+    config.write_text("models: [sgd]\n")
+    long = tmp_path / f"{'x' * 70}.yaml"
+    long.write_text("models: [sgd]\n")
+    assert load_config(config, dataset="digits").name == "compare-digits"
+    paths = ["a/train.csv", "b/train.csv", "./digits", "Train.csv", f"{'y' * 80}/z", f"{'y' * 80}"]
+    names = [load_config(one, dataset=path).name for one in (config, long) for path in paths]
+    names += [load_config(long, dataset=name).name for name in ("mnist", "mnist-small")]
+    assert len(set(names)) == len(names)
+    assert re.fullmatch("compare-train-[0-9a-f]{6}", names[0])
+    assert load_config(config, dataset=str(tmp_path / "a" / "train.csv")).name == names[0]
+    assert load_config(long, dataset="mnist-small").name.endswith("-mnist-small")
+
+
+def test_the_names_of_the_data_sets_are_those_of_the_catalogue():
+    assert [entry.name for entry in list_datasets()] == list(DATASETS)

@@ -339,19 +339,15 @@ def test_a_study_that_another_program_made_is_refused(begin, storage):
         begin()
 
 
-def test_an_own_estimator_has_no_known_defaults_and_its_source_is_part_of_the_study(
-    begin, tmp_path, monkeypatch
-):
-    (tmp_path / "mine.py").write_text("class Own: pass")
-    monkeypatch.syspath_prepend(tmp_path)
+def test_an_own_estimator_has_no_known_defaults_and_its_source_is_part_of_the_study(begin):
     entry = parse_config({"models": [{"model": "mine:Own", "space": {"depth": [1, 2]}}]}).models[0]
     plan = replace(plan_of(), name="own", model="mine:Own", base={}, space=resolve_space(entry))
+    plan = replace(plan, source_sha256="a" * 64)
     history = run(begin(plan))
     assert sorted(trial.drawn["depth"] for trial in history.trials) == [1, 2]
     assert history.start is None
-    (tmp_path / "mine.py").write_text("class Own: depth = 3")
     with pytest.raises(StudyError, match="is one of something else: model version"):
-        begin(plan)
+        begin(replace(plan, source_sha256="b" * 64))
 
 
 def test_importances_say_what_mattered(begin):

@@ -108,3 +108,18 @@ def test_nobody_at_the_address_is_told_in_a_line(places, here, monkeypatch):
     with pytest.raises(TrackingError, match=f"MLflow at http://127.0.0.1:{port} failed") as caught:
         MlflowTracker(here, "mine")
     assert "\n" not in str(caught.value)
+
+
+def test_the_password_of_the_address_is_neither_shown_nor_stored(uri, here, monkeypatch):
+    with_password = uri.replace("://", "://ann:secret@")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", with_password)
+    tracker = MlflowTracker(here, "secret")
+    run_id = tracker.start(TRIAL, "secret-1", parent=begin(tracker))
+    tracker.fail(run_id, f"request to {with_password}/api/2.0 failed")
+    with tracker.folder(run_id) as kept:
+        stored = (kept / "traceback.txt").read_text()
+    assert stored == f"request to {uri.replace('://', '://ann:***@')}/api/2.0 failed"
+    assert "secret@" not in str(MlflowClient(tracking_uri=uri).get_run(run_id).data.tags)
+    with pytest.raises(TrackingError, match=r"MLflow at http://ann:\*\*\*@127") as caught:
+        tracker.attach("0" * 32, [])
+    assert "secret" not in str(caught.value)

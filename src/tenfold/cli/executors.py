@@ -23,25 +23,31 @@ EXECUTORS = ("auto", "local", "prefect")
 
 @contextmanager
 def running_on(
-    asked: str, flow: FlowName, *, say: Callable[[str], None], cluster: str | None = None
+    asked: str,
+    flow: FlowName,
+    *,
+    say: Callable[[str], None],
+    cluster: str | None = None,
+    remembered_only: bool = False,
 ) -> Iterator[Callable[..., Any]]:
     """Give what calls `run_experiment` or its like with an executor, within a flow run or without.
 
     Args:
-        asked: ``auto``, ``local`` or ``prefect``; ``none`` fits nothing.
+        asked: ``auto``, ``local`` or ``prefect``.
         flow: The flow whose run it is.
         say: Is told what the user should know.
         cluster: Address of a Dask cluster that passed `check_cluster`; the fits run there.
+        remembered_only: Fit nothing; no server is asked.
 
     Raises:
         UsageError: `asked` is unknown, Prefect is not installed, or its server does not answer.
         ServerError: The workspace's Prefect server cannot be started.
     """
-    if asked == "none":
-        yield lambda work, config, **options: work(config, NoExecutor(), **options)
-        return
     if asked not in EXECUTORS:
         raise UsageError(f"--executor is {asked!r}; allowed: {', '.join(EXECUTORS)}")
+    if remembered_only:
+        yield lambda work, config, **options: work(config, NoExecutor(), **options)
+        return
     if cluster is not None and asked == "local":
         raise UsageError("--cluster and --executor local exclude each other; leave one of them out")
     api = None if asked == "local" else find_api()

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from tenfold.config import ExperimentConfig, load_config, name_for, parse_config
+from tenfold.config import ExperimentConfig, load_config, name_on, parse_config
 
 Sets = Annotated[
     list[str] | None,
@@ -82,7 +82,7 @@ def from_arguments(
     """Return an experiment without a file; its name says what is trained and on what."""
     source = dataset or "digits"
     raw = {
-        "name": name_for(f"{name}-{Path(source).resolve().stem}"),
+        "name": name_on(name, source),
         "dataset": source,
         "models": models,
     }
@@ -142,7 +142,6 @@ def run(
     from tenfold.experiment import run_experiment
 
     sys.path.insert(0, "")  # own estimators beside the user, as with `python -m`
-    asked = "none" if remembered_only else executor
     if cluster is not None:
         check_cluster(
             cluster, insecure=insecure_cluster, tracking=config.tracking, environ=os.environ
@@ -150,11 +149,20 @@ def run(
     try:
         with (
             observing() as observer,
-            running_on(asked, flow, say=observer.said, cluster=cluster) as call,
+            running_on(
+                executor,
+                flow,
+                say=observer.said,
+                cluster=cluster,
+                remembered_only=remembered_only,
+            ) as call,
         ):
             result = call(run_experiment, config, observer=observer, fresh=fresh)
     except KeyboardInterrupt:
-        typer.echo("interrupted; what is finished is kept, the same command goes on", err=True)
+        goes_on = (
+            "without --fresh the same command goes on" if fresh else "the same command goes on"
+        )
+        typer.echo(f"interrupted; what is finished is kept, {goes_on}", err=True)
         raise
     if json:
         print_json(result)

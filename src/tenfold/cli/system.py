@@ -62,16 +62,17 @@ def _extra(modules: tuple[str, ...]) -> str:
 
 
 def _places() -> dict[str, str]:
-    from tenfold.config import load_settings
+    from tenfold.config import load_settings, without_password
 
     settings = load_settings()
     workspace = Workspace(settings.home)
     at = workspace.home if workspace.home.exists() else workspace.home.parent
     free = shutil.disk_usage(at).free / 2**30
+    tracking = os.environ.get("MLFLOW_TRACKING_URI") or workspace.tracking_uri
     return {
         "workspace": f"{workspace.home} ({free:.0f} GiB free)",
-        "tracking": os.environ.get("MLFLOW_TRACKING_URI") or workspace.tracking_uri,
-        "prefect": _prefect(workspace),
+        "tracking": without_password(tracking),
+        "prefect": without_password(_prefect(workspace)),
     }
 
 

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 
+from tenfold.config import without_password
 from tenfold.errors import UsageError
 
 
@@ -42,7 +43,8 @@ def check_cluster(
     if not uri.startswith(("http://", "https://")):
         raise UsageError(
             "--cluster needs an MLflow server that every worker reaches: set MLFLOW_TRACKING_URI "
-            f"to its http:// or https:// address; it is {uri!r} (docs/scaling.md starts one)"
+            f"to its http:// or https:// address; it is {without_password(uri)!r} "
+            "(docs/scaling.md starts one)"
         )
     if not api.startswith(("http://", "https://")):
         raise UsageError(

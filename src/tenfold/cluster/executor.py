@@ -15,7 +15,6 @@ from tenfold.executor import Executor, Fit, as_they_come
 from tenfold.machine import profile
 from tenfold.records import FitUnit, TrialResult
 from tenfold.remote import work
-from tenfold.search import source_sha256
 from tenfold.worker import OnEvent
 
 _PREPARE = "tenfold.fitting:prepare"
@@ -116,7 +115,7 @@ class ClusterCaller:
             "memory_limit_bytes": memory_limit_bytes,
             "profile": profile(),
             "sources": {
-                trial["model"]: source_sha256(trial["model"])
+                trial["model"]: payload["sources"][trial["model"]]
                 for trial in payload["trials"]
                 if ":" in trial["model"]
             },

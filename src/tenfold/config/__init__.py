@@ -1,6 +1,13 @@
 """What a user may ask for: schemas of parameters, experiments and settings."""
 
-from tenfold.config.experiment import DatasetConfig, ExperimentConfig, ModelEntry, name_for
+from tenfold.config.experiment import (
+    DATASETS,
+    DatasetConfig,
+    ExperimentConfig,
+    ModelEntry,
+    name_for,
+    name_on,
+)
 from tenfold.config.loading import (
     dump_config,
     load_config,
@@ -14,6 +21,7 @@ from tenfold.config.settings import Settings, load_settings
 from tenfold.config.tuning import SearchedParameter, TuneConfig
 
 __all__ = [
+    "DATASETS",
     "PARAMS",
     "DatasetConfig",
     "ExperimentConfig",
@@ -27,6 +35,7 @@ __all__ = [
     "load_config",
     "load_settings",
     "name_for",
+    "name_on",
     "parse_config",
     "without_password",
     "without_passwords",

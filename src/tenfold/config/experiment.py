@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -15,6 +17,10 @@ from tenfold.config.tuning import SearchedParameter, TuneConfig, space_problems
 from tenfold.errors import nearest
 from tenfold.schema import FrozenModel
 
+#: The data sets that are known by name; any other source is a path.
+DATASETS = ("digits", "mnist", "mnist-small", "fashion-mnist", "kmnist", "usps")
+
+_LONGEST_NAME = 64
 _DOTTED_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")
 
 Name = Annotated[
@@ -271,7 +277,29 @@ def name_for(text: str) -> str:
     >>> name_for("My Digits")
     'my-digits'
     """
-    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:64] or "experiment"
+    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:_LONGEST_NAME] or "experiment"
+
+
+def name_on(text: str, source: str) -> str:
+    """Return the name of what is done on a data set, another one for each data set.
+
+    Of a path it has the stem and six digits that stand for the whole path; where 64 characters do
+    not hold all, the text is cut, and six digits stand for it.
+
+    >>> name_on("compare", "digits")
+    'compare-digits'
+    """
+    on = source
+    if source not in DATASETS:
+        path = Path(source).expanduser().resolve()
+        on = f"{path.stem[:24]}-{_digits_of(str(path))}"
+    if len(f"{text}-{on}") > _LONGEST_NAME:
+        text = f"{text[: _LONGEST_NAME - len(on) - 8]}-{_digits_of(text)}"
+    return name_for(f"{text}-{on}")
+
+
+def _digits_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
 def _schema_problems(

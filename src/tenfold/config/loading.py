@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tenfold.config.compat import from_four_keys, has_four_keys
-from tenfold.config.experiment import ExperimentConfig, name_for
+from tenfold.config.experiment import ExperimentConfig, name_for, name_on
 from tenfold.config.params import describe_error
 from tenfold.errors import ConfigError
 from tenfold.schema import FrozenModel
@@ -45,7 +45,7 @@ def load_config(
     if dataset is not None:
         given = raw.get("dataset", {})
         raw["dataset"] = {**(given if isinstance(given, dict) else {}), "source": dataset}
-        raw["name"] = name_for(f"{raw['name']}-{Path(dataset).resolve().stem}")
+        raw["name"] = name_on(str(raw["name"]), dataset)
     return parse_config(raw, overrides=overrides, origin=str(path))
 
 
@@ -123,11 +123,11 @@ def _step(at: Any, name: str, assignment: str) -> Any:
         index = _index(at, name, assignment)
         inner = at[index]
         at[index] = inner = {"model": inner} if isinstance(inner, str) else _copied(inner)
-        return inner
-    inner = at.get(name, {})
-    if name == "dataset" and isinstance(inner, str):
-        inner = {"source": inner}
-    at[name] = inner = _copied(inner)
+    else:
+        inner = at.get(name, {})
+        if name == "dataset" and isinstance(inner, str):
+            inner = {"source": inner}
+        at[name] = inner = _copied(inner)
     if not isinstance(inner, dict | list):
         raise ConfigError([f"--set {assignment}: {name!r} holds {inner!r}, nothing lies below it"])
     return inner

@@ -46,9 +46,9 @@ def read_value(text: str, *, origin: str) -> Any:
         ConfigError: It is no YAML; the line starts with `origin`.
     """
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_OneOfEachKey)  # noqa: S506 a SafeLoader
     except yaml.YAMLError as error:
-        raise ConfigError([f"{origin}: the value is not YAML: {error}"]) from error
+        raise ConfigError([f"{origin}: the value is not YAML: {_one_line(error)}"]) from error
 
 
 def write_mapping(mapping: Mapping[str, Any]) -> str:
@@ -58,11 +58,18 @@ def write_mapping(mapping: Mapping[str, Any]) -> str:
 
 
 class _OneOfEachKey(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, which YAML would silently drop."""
+    """A safe loader that refuses a key given twice, which YAML would silently drop.
+
+    It refuses keys that are lists or mappings, too: ``{{ name }}`` of a template is one.
+    """
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
-        for key, _ in node.value:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a name, no list or mapping", key.start_mark
+                )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key.value!r} is given twice", key.start_mark

@@ -4,6 +4,7 @@ from tenfold.models.building import build_model
 from tenfold.models.calibration import Calibrator, fit_calibrator, raw_scores
 from tenfold.models.registry import SPECS, get_spec, list_models
 from tenfold.models.size import model_bytes
+from tenfold.models.sources import source_sha256
 from tenfold.models.spec import Choice, FitPath, ModelSpec, Range, Space, When
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "list_models",
     "model_bytes",
     "raw_scores",
+    "source_sha256",
 ]

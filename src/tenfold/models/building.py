@@ -12,6 +12,7 @@ from tenfold._optional import require
 from tenfold.config.params import canonical_params
 from tenfold.errors import ModelInputError, nearest
 from tenfold.models.registry import get_spec
+from tenfold.models.sources import import_source
 from tenfold.models.spec import ModelSpec
 
 # OpenMP's threads spin for milliseconds while they wait for each other. Where another process wants
@@ -33,6 +34,7 @@ def build_model(
     device: str = "cpu",
     precision: str = "float32",
     processes: int = 1,
+    source_sha256: str | None = None,
 ) -> Any:
     """Return an estimator, not fitted.
 
@@ -47,6 +49,7 @@ def build_model(
         precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``; networks alone use it.
         processes: Processes that share a fit, on one GPU each or on the processor, at least 1;
             networks alone use it.
+        source_sha256: SHA-256 that the source file of an own estimator must have; None: any.
 
     Returns:
         An estimator with the parameters set. An own one is given those of the settings that its
@@ -55,10 +58,13 @@ def build_model(
     Raises:
         UnknownModelError: No model has this name.
         ConfigError: A parameter breaks a rule.
-        ModelInputError: The dotted path leads to nothing, or not to an estimator.
+        ModelInputError: The dotted path leads to nothing, to no estimator, or to another source.
         MissingExtraError: The model's library is not installed.
     """
-    cls = load_estimator(name) if ":" in name else _registered_estimator(get_spec(name))
+    if ":" in name:
+        cls = load_estimator(name, source_sha256=source_sha256)
+    else:
+        cls = _registered_estimator(get_spec(name))
     chosen = canonical_params(name, params or {})
     settings = {
         "image_shape": image_shape,
@@ -85,18 +91,25 @@ def _registered_estimator(spec: ModelSpec) -> type[Any]:
     return load_estimator(spec.estimator)
 
 
-def load_estimator(path: str) -> type[Any]:
+def load_estimator(path: str, *, source_sha256: str | None = None) -> type[Any]:
     """Import an estimator class.
 
     Args:
         path: ``package.module:Class``.
+        source_sha256: SHA-256 that its source file must have; None: any, and what is imported
+            already is taken as it is.
 
     Raises:
-        ModelInputError: Nothing is there, or it is no subclass of scikit-learn's BaseEstimator.
+        ModelInputError: Nothing is there, it is no subclass of scikit-learn's BaseEstimator, or
+            its source is another one.
     """
     module_name, _, class_name = path.partition(":")
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
+        if source_sha256 is None:
+            module = importlib.import_module(module_name)
+        else:
+            module = import_source(path, source_sha256)
+        found = getattr(module, class_name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ModelInputError(
             f"No estimator can be imported from {path!r}: {error}. "

@@ -1,6 +1,6 @@
 """What is tried: a configuration's grid, a search space, a study that asks for trials."""
 
-from tenfold.search.grid import expand_grid, source_sha256, trial_key
+from tenfold.search.grid import expand_grid, trial_key
 from tenfold.search.liveness import Watch, owner_name
 from tenfold.search.plan import Asked, StudyPlan
 from tenfold.search.space import describe_dimension, resolve_space, resolve_spaces
@@ -18,6 +18,5 @@ __all__ = [
     "owner_name",
     "resolve_space",
     "resolve_spaces",
-    "source_sha256",
     "trial_key",
 ]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from tenfold.config import ExperimentConfig, ModelEntry, canonical_params
-from tenfold.errors import ConfigError, ModelInputError
+from tenfold.errors import ConfigError
 from tenfold.models import get_spec
 from tenfold.records import Numerics, Trial, TrialKey, canonical_json
 
@@ -51,7 +48,13 @@ def expand_grid(config: ExperimentConfig) -> tuple[Trial, ...]:
 
 
 def trial_key(
-    trial: Trial, *, fingerprint: str, split: str, fitting_version: int, numerics: Numerics
+    trial: Trial,
+    *,
+    fingerprint: str,
+    split: str,
+    fitting_version: int,
+    numerics: Numerics,
+    source_sha256: str = "",
 ) -> TrialKey:
     """Return the key of a trial: everything that its result depends on.
 
@@ -61,11 +64,10 @@ def trial_key(
         split: ``Split.key``.
         fitting_version: Version of what a worker computes from a fit.
         numerics: Device type, precision, threads, processes.
-
-    Raises:
-        ModelInputError: The source file of an own estimator cannot be found.
+        source_sha256: Of the source of an own estimator; empty for a registered model.
     """
     own = ":" in trial.model
+    assert own == bool(source_sha256), "own estimators alone have a source of their own"
     return TrialKey(
         fingerprint=fingerprint,
         model=trial.model,
@@ -75,7 +77,7 @@ def trial_key(
         split=split,
         fitting_version=fitting_version,
         model_version=0 if own else get_spec(trial.model).version,
-        source_sha256=source_sha256(trial.model) if own else "",
+        source_sha256=source_sha256,
         numerics=numerics,
     )
 
@@ -108,27 +110,3 @@ def _text(value: Any) -> str:
         inner = ", ".join(_text(item) for item in value)
         return f"({inner},)" if len(value) == 1 else f"({inner})"
     return "null" if value is None else str(value)
-
-
-def source_sha256(dotted: str) -> str:
-    """Return the SHA-256 of the source file of an own estimator.
-
-    Args:
-        dotted: ``package.module:Class``.
-
-    Raises:
-        ModelInputError: The file cannot be found.
-    """
-    module = dotted.partition(":")[0]
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError) as error:
-        raise ModelInputError(
-            f"model {dotted!r}: cannot find module {module!r}: {error}"
-        ) from error
-    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
-        raise ModelInputError(
-            f"model {dotted!r}: no source file for module {module!r} on the Python path; "
-            "install the package, or run from the folder that holds it"
-        )
-    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()

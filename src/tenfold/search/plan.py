@@ -8,7 +8,6 @@ from typing import Any
 
 from tenfold.config import TuneConfig
 from tenfold.models import Space, get_spec
-from tenfold.search.grid import source_sha256
 from tenfold.search.space import describe_dimension
 
 
@@ -31,6 +30,7 @@ class StudyPlan:
         report_every: Steps from one report to the next; the first comes after as many.
         cross_validated: Whether trials are judged by cross-validation. Then they report nothing on
             the way: there is no one set of rows to judge by.
+        source_sha256: Of the source of an own estimator; empty for a registered model.
     """
 
     name: str
@@ -45,18 +45,15 @@ class StudyPlan:
     steps: int = 0
     report_every: int = 1
     cross_validated: bool = False
+    source_sha256: str = ""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be the same for two calls to share a study.
-
-        Raises:
-            ModelInputError: The source file of an own estimator cannot be found.
-        """
+        """What must be the same for two calls to share a study."""
         own = ":" in self.model
         identity = {
             "model": self.model,
-            "model version": source_sha256(self.model) if own else get_spec(self.model).version,
+            "model version": self.source_sha256 if own else get_spec(self.model).version,
             "data": self.fingerprint,
             "split": self.split,
             "fixed parameters": {n: v for n, v in self.base.items() if n not in self.space},

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tenfold._optional import require
+from tenfold.config import without_password
 from tenfold.errors import TrackingError
 
 _SETTINGS = {
@@ -74,7 +75,7 @@ def write_ahead(database: Path) -> None:
 
 @contextmanager
 def translated(uri: str) -> Iterator[None]:
-    """Turn MLflow's and the database's errors into ours."""
+    """Turn MLflow's and the database's errors into ours, without the address's password."""
     try:
         yield
     except TrackingError:
@@ -82,6 +83,12 @@ def translated(uri: str) -> Iterator[None]:
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise TrackingError(
-            f"MLflow at {uri} failed: {reason}; check that it can be reached and written, "
-            "then run the same command again: finished trials are not run again"
+            f"MLflow at {without_password(uri)} failed: {shown(reason, uri)}; check that it can be "
+            "reached and written, then run the same command again: finished trials are not run "
+            "again"
         ) from error
+
+
+def shown(text: str, uri: str) -> str:
+    """Return a text, an error's for example, in which the tracking URI has no password."""
+    return text.replace(uri.rstrip("/"), without_password(uri).rstrip("/"))

@@ -17,7 +17,7 @@ from typing import Any
 from tenfold._optional import require
 from tenfold.errors import SettingError
 from tenfold.records import Trial, canonical_json
-from tenfold.tracking.connection import connect, is_server, translated, write_ahead
+from tenfold.tracking.connection import connect, is_server, shown, translated, write_ahead
 from tenfold.tracking.heartbeat import SILENT_S, Heartbeat
 from tenfold.tracking.run_files import RunFiles
 from tenfold.tracking.tracker import RunStatus
@@ -147,6 +147,7 @@ class MlflowTracker:
 
     def fail(self, run_id: str, reason: str, *, status: RunStatus = "FAILED") -> None:
         """End a run that did not finish, with the reason."""
+        reason = shown(reason, self.uri)
         with translated(self.uri):
             self._client.log_text(run_id, reason, "traceback.txt")
         self._terminate(run_id, status, {}, tags={REASON_TAG: reason[:_LONGEST_TEXT]})
@@ -156,6 +157,10 @@ class MlflowTracker:
     ) -> AbstractContextManager[Path]:
         """Give the folder with a finished trial's files, for as long as the block lasts."""
         return self._files.folder(run_id, only=only)
+
+    def names(self, run_id: str) -> Sequence[str]:
+        """Return the names of a finished trial's files."""
+        return self._files.names(run_id)
 
     def attach(self, run_id: str, files: Sequence[Path]) -> None:
         """Add files to those of a finished trial; one of the same name is replaced."""

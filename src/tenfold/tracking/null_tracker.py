@@ -63,6 +63,10 @@ class NullTracker:
         """Give the trial's folder."""
         yield Path(self._folder.name) / run_id
 
+    def names(self, run_id: str) -> Sequence[str]:
+        """Return the names of the trial's files."""
+        return [path.name for path in (Path(self._folder.name) / run_id).iterdir()]
+
     def attach(self, run_id: str, files: Sequence[Path]) -> None:
         """Keep more files until this tracker goes."""
         for path in files:

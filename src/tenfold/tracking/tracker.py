@@ -62,6 +62,10 @@ class Tracker(Protocol):
         """
         ...
 
+    def names(self, run_id: str) -> Sequence[str]:
+        """Return the names of a finished trial's files."""
+        ...
+
     def attach(self, run_id: str, files: Sequence[Path]) -> None:
         """Add files to those of a finished trial; one of the same name is replaced."""
         ...
