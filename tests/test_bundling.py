@@ -108,6 +108,13 @@ def test_the_winner_is_exported_with_its_own_scores_and_answers_as_it_did(home, 
     assert info.licence.startswith("not stated. The data: Alpaydin")
 
 
+def test_an_exported_bundle_knows_all_images_but_the_sealed_test(export):
+    bundle = export()
+    split = make_split(load_dataset("digits"), **settings_of(bundle.info.split))
+    assert bundle.learned.among(split.images).all()
+    assert not bundle.learned.among(split.test.images).any()
+
+
 def test_a_bundle_predicts_the_sealed_rows_as_the_trial_did(home, export):
     workspace, _, _, _ = home
     bundle = export(model="sgd")
@@ -184,6 +191,7 @@ def test_a_network_is_exported_in_int8_with_scores_of_its_own(home, export, tmp_
     bundle, whole = load_bundle(tmp_path / "small"), export("own", model="mlp")
     assert bundle.info.title == f"{whole.info.title}, int8"
     assert bundle.info.quantization.images > 50
+    assert bundle.info.quantization.compared_on == "held out from the train fit"
     assert whole.info.quantization is None
     digits = load_dataset("digits")
     accuracy = accuracy_of(
@@ -235,6 +243,46 @@ def test_an_own_estimator_is_compared_but_has_no_graph(home, export):
 def test_what_is_not_there_is_named(export, experiment, model, message):
     with pytest.raises(UsageError, match=message):
         export(experiment, model=model)
+
+
+@pytest.mark.parametrize("licence", ["MIT\n\nPermission is", "a\tb", "x" * 1001])
+def test_a_licence_that_is_more_than_a_line_is_refused_and_nothing_is_written(
+    home, tmp_path, monkeypatch, licence
+):
+    monkeypatch.setenv("TENFOLD_HOME", str(home[0].home))
+    arguments = ["models", "export", "quick/knn", "--out", str(tmp_path / "x"), "--licence"]
+    result = CliRunner().invoke(app, [*arguments, licence])
+    assert isinstance(result.exception, UsageError)
+    assert "a bundle cannot have licence: " in str(result.exception)
+    assert "CC BY 4.0" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def own_data(folder, *, names, side=4):
+    """Return a file of a few images whose classes have names."""
+    images = np.random.default_rng(0).integers(0, 256, (len(names) * 30, side, side), np.uint8)
+    labels = np.repeat(np.array(names), 30)
+    np.savez(folder / "own.npz", x=images, y=labels)
+    return folder / "own.npz"
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ({"names": ["a", "b\tc"]}, "cannot have class_names: 'b\\tc'"),
+        ({"names": ["a", "b"], "side": 1025}, "cannot have image_shape: '1025'"),
+    ],
+)
+def test_data_that_a_bundle_cannot_tell_of_are_refused_before_the_training(
+    tmp_path, monkeypatch, made, message
+):
+    monkeypatch.setenv("TENFOLD_HOME", str(tmp_path / "home"))
+    source = own_data(tmp_path, **made)
+    arguments = ["train", "--model", "sgd", "--dataset", str(source), "--model-dir", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, UsageError), result.output
+    assert message in str(result.exception)
+    assert not (tmp_path / "home").exists()
 
 
 def test_without_any_experiment_the_next_step_is_told(tmp_path):

@@ -9,6 +9,7 @@ import typer
 
 from tenfold.cli.app import app
 from tenfold.config import PARAMS, load_config
+from tenfold.data import list_datasets
 
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -48,6 +49,24 @@ def test_every_command_that_is_shown_exists(path):
                 assert set(words[1:2]) <= targets, line
             if words[0] == "tenfold" and not words[1].startswith("-"):
                 assert words[1] in group.commands, line
+
+
+@pytest.mark.parametrize("path", [*DOCS[:1], ROOT / "docs" / "how-to.md"], ids=lambda p: p.name)
+def test_what_a_model_is_evaluated_on_fits_it(path):
+    known = {entry.name: entry for entry in list_datasets()}
+    text = path.read_text(encoding="utf-8")
+    bundles = re.findall(r"^\$ tenfold models export \S+-(\S+) --out (\S+)", text, re.MULTILINE)
+    learned_from = {bundle: known[name] for name, bundle in bundles if name in known}
+    lines = re.findall(r"^\$ tenfold evaluate --model (\S+) --dataset (.*)$", text, re.MULTILINE)
+    assert lines
+    for bundle, rest in lines:
+        dataset, _, options = rest.partition("#")[0].strip().partition(" ")
+        height, width = learned_from[bundle].shape
+        if dataset in known:
+            assert known[dataset].shape == (height, width)
+            assert known[dataset].class_names == learned_from[bundle].class_names
+        else:
+            assert options == f"--image-shape {height}x{width}"
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)

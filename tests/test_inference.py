@@ -6,9 +6,10 @@ import sys
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 from sklearn.datasets import load_digits
 
+from linear_graph import answer, make_graph
 from tenfold.errors import BundleError, ModelInputError
 from tenfold.export import export_onnx
 from tenfold.inference import OnnxClassifier
@@ -134,6 +135,24 @@ def test_another_graph_is_refused(name, kind, shape):
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
     with pytest.raises(BundleError, match="must take images.*Export it by tenfold"):
         OnnxClassifier(proto.SerializeToString())
+
+
+@pytest.mark.parametrize("rows", [1, 500])
+def test_a_graph_that_fails_on_some_images_is_told_in_one_line(rows):
+    """It looks an image's class up in a table that has one row alone."""
+    table = numpy_helper.from_array(np.zeros(1, np.int64), "table")
+    graph = make_graph(
+        nodes=[helper.make_node("Gather", ["table", "class"], ["label"])], initializers=[table]
+    )
+    (best,) = [node for node in graph.graph.node if node.op_type == "ArgMax"]
+    best.output[0] = "class"
+    classifier = OnnxClassifier(graph.SerializeToString(), batch_size=100)
+    images = np.random.default_rng(0).integers(0, 256, (500, 12), np.uint8)
+    _, probabilities = answer(make_graph(), images)
+    worst = images[np.argsort(probabilities[:, 0])]
+    with pytest.raises(BundleError, match=r"graph cannot answer .* images: .*Gather") as caught:
+        classifier.answer(worst[:rows])
+    assert "\n" not in str(caught.value)
 
 
 def test_the_core_install_is_enough():

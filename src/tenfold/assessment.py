@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from tenfold.bundle import Bundle, BundleInfo
-from tenfold.data import Dataset, Split, load_dataset, make_split, open_sealed_test, settings_of
+from tenfold.data import (
+    Dataset,
+    Split,
+    count_groups,
+    load_dataset,
+    make_split,
+    open_sealed_test,
+    settings_of,
+    split_for_looking,
+    warn_of_groups,
+)
 from tenfold.errors import ModelInputError
 from tenfold.evaluation import Scores, score
 
@@ -21,6 +34,8 @@ class Assessment:
         fingerprint: SHA-256 of its content.
         split: One sentence on which rows were scored.
         scores: The scores, with intervals.
+        left_out: Test images that were not scored, because the model has learned from the same.
+        warnings: What makes the scores doubtful, one sentence each.
         outlier_share: Share of the rows that the model took for none of its classes, 0 to 1; None
             for a model that has no threshold.
     """
@@ -30,6 +45,8 @@ class Assessment:
     fingerprint: str
     split: str
     scores: Scores
+    left_out: int
+    warnings: tuple[str, ...]
     outlier_share: float | None
 
 
@@ -46,7 +63,8 @@ def evaluate(
     """Score a bundled model on the test rows of a data set.
 
     Where the data set is the one that the model was trained on, its test rows are those that were
-    sealed then; else the data set is split as it is by default.
+    sealed then; else the data set is split as it is by default. Either way, images that the model
+    has learned from are left out, as far as the bundle knows them: pixel by pixel the same.
 
     Args:
         bundle: The model, from `tenfold.load_bundle`.
@@ -58,7 +76,8 @@ def evaluate(
         data_dir: Where named data sets lie.
 
     Raises:
-        ModelInputError: The model takes other images, or knows other classes.
+        ModelInputError: The model takes other images, knows other classes, or has learned from
+            every test image.
         UsageError: The data cannot be used as they are.
     """
     dataset = load_dataset(
@@ -72,8 +91,10 @@ def evaluate(
     info = bundle.info
     _check_fits(info, dataset)
     split = _split(info, dataset)
-    answers = bundle.predict(split.test.images)
-    labels = open_sealed_test(split, choices={"model": info.name, "trial": info.trial_key})
+    unseen = _find_unseen(bundle, split, dataset)
+    answers = bundle.predict(split.test.images[unseen])
+    labels = open_sealed_test(split, choices={"model": info.name, "trial": info.trial_key})[unseen]
+    groups = split.test.groups
     knows_outliers = info.thresholds.outlier is not None
     return Assessment(
         info=info,
@@ -81,6 +102,8 @@ def evaluate(
         fingerprint=dataset.fingerprint,
         split=split.description,
         scores=score(labels, answers.probabilities, class_names=split.class_names),
+        left_out=int((~unseen).sum()),
+        warnings=_warnings(bundle, dataset, None if groups is None else groups[unseen]),
         outlier_share=float(answers.outliers.mean()) if knows_outliers else None,
     )
 
@@ -102,5 +125,39 @@ def _check_fits(info: BundleInfo, dataset: Dataset) -> None:
 
 
 def _split(info: BundleInfo, dataset: Dataset) -> Split:
-    same = info.fingerprint == dataset.fingerprint
-    return make_split(dataset, **(settings_of(info.split) if same else {}))
+    if info.fingerprint == dataset.fingerprint:
+        return make_split(dataset, **settings_of(info.split))
+    return split_for_looking(dataset)
+
+
+def _find_unseen(bundle: Bundle, split: Split, dataset: Dataset) -> np.ndarray[Any, Any]:
+    """Return ``(n_test,)``, True for the test images that the model has not learned from."""
+    images = split.test.images
+    unseen = np.ones(len(images), dtype=np.bool_)
+    if bundle.learned is not None:
+        unseen = ~bundle.learned.among(images)
+    if not len(images):
+        raise ModelInputError(
+            f"{dataset.name} has no image to spare for a test: {split.description}"
+        )
+    if not unseen.any():
+        raise ModelInputError(
+            f"{bundle.info.title} has learned from every one of the {len(images):,} test images of "
+            f"{dataset.name}, and a score on them would say nothing; evaluate it on other data"
+        )
+    return unseen
+
+
+def _warnings(
+    bundle: Bundle, dataset: Dataset, groups: np.ndarray[Any, Any] | None
+) -> tuple[str, ...]:
+    found = []
+    if bundle.learned is None and bundle.info.fingerprint != dataset.fingerprint:
+        found.append(
+            "the model may have learned from these images: its bundle does not say from which it "
+            "has; export it again to find out."
+        )
+    n_groups = count_groups(groups)
+    if groups is not None and n_groups is not None:
+        found.append(warn_of_groups(len(groups), n_groups))
+    return tuple(found)

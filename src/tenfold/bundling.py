@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import ValidationError
 
-from tenfold.bundle import Bundle, BundleFacts, Score, Thresholds, write_bundle
+from tenfold.bundle import Bundle, BundleFacts, DataFacts, Score, Thresholds, write_bundle
 from tenfold.config import DatasetConfig, Settings, name_for
 from tenfold.data import Dataset, Split, list_datasets
 from tenfold.errors import CorruptDataError, UsageError, nearest
@@ -24,6 +25,32 @@ from tenfold.tracking import MlflowTracker
 from tenfold.workspace import Workspace
 
 _RESULTS = "results.json"
+_Facts = TypeVar("_Facts", bound=DataFacts)
+_NEXT_STEPS = {
+    "licence": "give its name or address, for example 'CC BY 4.0'",
+    "class_names": "rename it in the data",
+    "image_shape": "make the images smaller",
+}
+
+
+def check_data(config: DatasetConfig, data_dir: Path | None) -> None:
+    """See, before a training, that a bundle can tell of its data.
+
+    Args:
+        config: Which data.
+        data_dir: Where data sets lie; None: the user's cache.
+
+    Raises:
+        UsageError: A class name or the size of the images is none that a bundle may have, or the
+            data cannot be used.
+    """
+    dataset, split = open_split(config, data_dir)
+    _stated(
+        DataFacts,
+        dataset=_describe_data(dataset)[0],
+        class_names=split.class_names,
+        image_shape=split.image_shape,
+    )
 
 
 def export_bundle(
@@ -49,7 +76,8 @@ def export_bundle(
 
     Raises:
         ExportError: There is no int8 variant, or its accuracy does not hold.
-        UsageError: There is no such experiment or model, or its graph was not kept.
+        UsageError: There is no such experiment or model, its graph was not kept, or a bundle may
+            not say what is given.
         ParityError: The graph answers otherwise than the estimator; nothing was written.
         TrackingError: MLflow cannot be reached.
         StorageError: The bundle cannot be written.
@@ -66,12 +94,16 @@ def export_bundle(
     graph, record = _read_trial(workspace, row, experiment)
     labels = graph.probabilities.argmax(axis=1)
     data, citation = _describe_data(dataset)
-    small = quantize(graph.model, split, trial_key=row["test_key"]) if int8 else None
+    small = None
+    if int8:
+        train_fit = _read_train_fit(workspace, row)
+        small = quantize(graph.model, split, trial_key=row["test_key"], train_fit=train_fit)
     scores = _scores(row) if small is None else _scores_of(small.scores)
     return write_bundle(
         path,
         model=graph.model,
-        facts=BundleFacts(
+        facts=_stated(
+            BundleFacts,
             name=name_for(f"{experiment}-{model.rpartition(':')[2]}" if model else experiment),
             title=f"{_title(row)}, int8" if int8 else _title(row),
             model=row["model"],
@@ -96,6 +128,7 @@ def export_bundle(
         images=split.images[graph.rows],
         labels=labels.astype(np.int64),
         probabilities=graph.probabilities,
+        learned=split.images,
         int8=None if small is None else small.model,
     )
 
@@ -137,6 +170,36 @@ def _read_trial(
                 return FittedGraph.read(folder), record
             why = record["export_error"] or why
     raise UsageError(f"{_title(row)} of {experiment!r} cannot be exported: {why}")
+
+
+def _read_train_fit(workspace: Workspace, row: Mapping[str, Any]) -> bytes | None:
+    """Return the graph of a row's recipe that saw the train rows alone, if there is one."""
+    tracker = MlflowTracker(workspace, None)
+    run_id = tracker.finished().get(row["key"])
+    if row["fitted_on"] == "all development rows" or run_id is None:
+        return None
+    with tracker.folder(run_id) as folder:
+        path = folder / MODEL_FILE
+        return path.read_bytes() if path.exists() else None
+
+
+def _stated(kind: type[_Facts], **fields: Any) -> _Facts:
+    """Return what a bundle says, if it may.
+
+    Raises:
+        UsageError: A value breaks a rule.
+    """
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "class_names"
+        shape = first["type"] == "string_pattern_mismatch"
+        rule = "Text should be one line without tabs" if shape else first["msg"]
+        raise UsageError(
+            f"a bundle cannot have {name}: {str(first['input'])[:80]!r}. {rule}; "
+            f"{_NEXT_STEPS.get(name, 'change it')}"
+        ) from error
 
 
 def _title(row: Mapping[str, Any]) -> str:

@@ -70,16 +70,23 @@ class FitExport:
         return rows, self.probabilities(split.images[rows])
 
     def _outlier_rule(self) -> Any:
-        """Return the rule; its limits are those of images that were not learned from."""
+        """Return the rule; its limits are those of images that were not learned from.
+
+        With cross-validation those of each fold, by what is known without it. A refit has the
+        limits of its train fit, which knew fewer images.
+        """
         from tenfold.export import fit_outlier_rule, rule_rows
 
         split = self.split
         learned = self.fit_rows[rule_rows(len(self.fit_rows), split.images.shape[1])]
         rows = split.validation_rows[split.calibrate]
-        given = self.validation
+        given, distances = self.validation, None
         if given is None:
             rows = rows[:_FEW]
             given = self.probabilities(split.images[rows])
+        elif split.cross_validated:
+            rows, distances = self._held_out()
+            given = given[: len(rows)]
         else:
             given = given[split.calibrate]
         rule = fit_outlier_rule(
@@ -88,7 +95,19 @@ class FitExport:
             split.labels[learned],
             split.images[rows],
             probabilities=given,
+            distances=distances,
         )
         if self.limits is None:
             return rule
         return replace(rule, **{name: self.limits[name] for name in _LIMITS})
+
+    def _held_out(self) -> tuple[Rows, Floats]:
+        """Return the rows that the folds of the first repeat held out, and their distances."""
+        from tenfold.export import held_out_distances
+
+        split = self.split
+        repeats = len(split.validation_rows) // len(split.images)
+        folds = split.rounds[: len(split.rounds) // repeats]
+        parts = [(fold.fit_rows, fold.held_rows) for fold in folds]
+        distances = held_out_distances(self.estimator, split.images, split.labels, parts)
+        return np.concatenate([fold.held_rows for fold in folds]), distances

@@ -86,6 +86,7 @@ class OnnxClassifier:
 
         Raises:
             ModelInputError: The images break a rule.
+            BundleError: The graph cannot answer them.
         """
         checked = check_images(images)
         if checked.shape[1] != self.n_features:
@@ -119,7 +120,14 @@ class OnnxClassifier:
         return np.array_split(images, n_blocks)
 
     def _run(self, images: Images) -> list[npt.NDArray[Any]]:
-        answers: list[npt.NDArray[Any]] = self._session.run(_OUTPUTS, {"images": images})
+        try:
+            answers: list[npt.NDArray[Any]] = self._session.run(_OUTPUTS, {"images": images})
+        # As in `_open`.
+        except Exception as error:
+            raise BundleError(
+                f"The model's graph cannot answer {len(images):,} images: {_reason(error)}. "
+                "Export the model again."
+            ) from error
         return answers
 
 
@@ -134,10 +142,13 @@ def _open(model: bytes | Path) -> Any:
     # onnxruntime has a class for each of its error codes and no common base for them.
     except Exception as error:
         name = model.name if isinstance(model, Path) else "The model"
-        reason = " ".join(str(error).split())[:200]
         raise BundleError(
-            f"{name} cannot be loaded as an ONNX graph: {reason}. Export the model again."
+            f"{name} cannot be loaded as an ONNX graph: {_reason(error)}. Export the model again."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _sizes(session: Any) -> tuple[int, int]:

@@ -195,6 +195,7 @@ def _report_input(outcome: Outcome) -> ReportInput:
     validation = None if base is None else base.validation
     samples = pick_samples(split.labels, n_classes=len(split.class_names))
     labels = split.labels[split.validation_rows]
+    thresholded = split.validation_rows[split.calibrate]
     return ReportInput(
         name=config.name,
         description=config.description,
@@ -215,6 +216,7 @@ def _report_input(outcome: Outcome) -> ReportInput:
         environment=describe_machine(),
         created=outcome.created.isoformat(sep=" ", timespec="minutes"),
         warnings=outcome.warnings,
+        test_groups=outcome.audit.test_groups,
         audit_rows=outcome.audit.rows(),
         sample_images=split.images[samples],
         sample_labels=split.labels[samples],
@@ -223,6 +225,7 @@ def _report_input(outcome: Outcome) -> ReportInput:
         test_probabilities=None if shown is None else shown.test,
         calibrate_labels=labels[split.calibrate],
         calibrate_probabilities=None if validation is None else validation[split.calibrate],
+        calibrate_repeats=len(thresholded) // len(np.unique(thresholded)),
         targets=_targets(config),
         insides=_insides(outcome),
         studies=outcome.histories,

@@ -22,6 +22,7 @@ def parts():
         images=images,
         labels=labels,
         probabilities=probabilities,
+        learned=images[:600],
     )
 
 

@@ -15,7 +15,7 @@ from tenfold.errors import BundleError, ModelInputError, ParityError, StorageErr
 CLASSES = ("zero", "one", "two")
 
 
-def test_a_bundle_has_four_files_and_answers_as_the_estimator(written, parts):
+def test_a_bundle_has_its_files_and_answers_as_the_estimator(written, parts):
     assert {path.name for path in written.iterdir()} == set(LIMITS)
     bundle = load_bundle(written)
     answers = bundle.predict(parts.images)
@@ -76,6 +76,45 @@ def test_the_card_tells_a_person_what_the_model_is(written):
         assert text in card
 
 
+QUANTIZED = {
+    "images": 120,
+    "accuracy": 0.9,
+    "accuracy_before": {"value": 0.91, "low": 0.85, "high": 0.95},
+    "labels_changed": 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("compared_on", "told"),
+    [
+        (
+            "held out",
+            "On validation images, which it had not learned from, they changed\n  3 of 120",
+        ),
+        ("held out from the train fit", "In the fit before it, on validation images that only"),
+        ("learned from", "On validation images, which it has learned from, they changed"),
+    ],
+)
+def test_the_card_of_an_int8_bundle_is_whole_and_says_what_was_compared(
+    parts, tmp_path, compared_on, told
+):
+    parts.facts = make_facts(quantization=QUANTIZED | {"compared_on": compared_on})
+    write_bundle(tmp_path / "small", **vars(parts))
+    card = (tmp_path / "small" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    for text in ("\n## Limits\n", "\n- Afterwards it was turned", told, "\n## How to use it\n"):
+        assert text in card
+    assert "\n$ tenfold evaluate --model PATH --dataset DATA\n" in card
+    assert not [line for line in card.splitlines() if line.startswith("   ")]
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny.zip"])
+def test_a_file_that_loading_would_refuse_as_too_large_is_not_written(parts, tmp_path, name):
+    parts.facts = make_facts(params={"note": "x" * 2**20})
+    with pytest.raises(BundleError, match=r"not written: bundle.json has .* allowed are 1,048,576"):
+        write_bundle(tmp_path / name, **vars(parts))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_parity_there_is_no_bundle(parts, tmp_path):
     parts.probabilities = parts.probabilities + 2e-4
     with pytest.raises(ParityError, match="0 of 1,000 images another label .* by up to 0.0002"):
@@ -124,7 +163,24 @@ def test_a_sum_is_that_of_the_file(written):
     sums = dict(reversed(line.split("  ")) for line in lines)
     model = (written / "model.onnx").read_bytes()
     assert sums["model.onnx"] == hashlib.sha256(model).hexdigest()
-    assert sorted(sums) == ["MODEL_CARD.md", "bundle.json", "model.onnx"]
+    assert sorted(sums) == ["MODEL_CARD.md", "bundle.json", "learned.bin", "model.onnx"]
+
+
+def test_a_bundle_knows_the_images_that_it_learned_from(written, parts):
+    learned = load_bundle(written).learned
+    np.testing.assert_array_equal(learned.among(parts.images), np.arange(1000) < 600)
+    assert (written / "learned.bin").stat().st_size == 8 * 600
+    changed = parts.images[:600].copy()
+    changed[:, 0] ^= 1
+    assert not learned.among(changed).any()
+
+
+def test_a_bundle_of_an_older_tenfold_knows_none_and_is_loaded(parts, tmp_path):
+    parts.learned = None
+    for name in ("old", "old.zip"):
+        bundle = write_bundle(tmp_path / name, **vars(parts))
+        assert bundle.learned is None
+    assert {path.name for path in (tmp_path / "old").iterdir()} == set(LIMITS) - {"learned.bin"}
 
 
 def test_a_bundle_is_loaded_and_answers_with_the_core_install_alone(written):

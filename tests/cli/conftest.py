@@ -34,4 +34,5 @@ def digits_bundle(tmp_path_factory):
         images=split.images[:100],
         labels=labels,
         probabilities=probabilities,
+        learned=split.images,
     ).path

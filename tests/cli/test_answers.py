@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -65,13 +66,80 @@ def test_evaluate_as_json_is_one_document_with_intervals(run, digits_bundle, dig
     assert {"f1_macro", "roc_auc", "log_loss", "ece"} <= set(found["scores"])
 
 
-def test_evaluate_takes_any_data_set_of_the_same_images_and_classes(run, digits_bundle, tmp_path):
-    dataset = load_dataset("digits")
-    images = dataset.images.reshape(-1, 8, 8)
-    arrays = {"x_train": images[:900], "y_train": dataset.labels[:900]}
-    np.savez(tmp_path / "own.npz", **arrays, x_test=images[900:950], y_test=dataset.labels[900:950])
-    found = run("evaluate", "--model", digits_bundle, "--dataset", tmp_path / "own.npz", "--json")
-    assert json.loads(found.stdout)["test_images"] == 50
+@pytest.fixture
+def own(tmp_path, digits):
+    """Return a function that writes a data set whose test has so many learned and unseen digits."""
+
+    def _own(*, learned, unseen, **more):
+        split = make_split(load_dataset("digits"), cv_folds=3, cv_repeats=1)
+        np.savez(
+            tmp_path / "own.npz",
+            x_train=split.images.reshape(-1, 8, 8),
+            y_train=split.labels,
+            x_test=np.concatenate([split.images[:learned], digits[0][:unseen]]).reshape(-1, 8, 8),
+            y_test=np.concatenate([split.labels[:learned], digits[1][:unseen]]),
+            **more,
+        )
+        return tmp_path / "own.npz"
+
+    return _own
+
+
+def test_evaluate_leaves_out_what_the_model_has_learned_from(run, digits_bundle, own, digits):
+    path = own(learned=30, unseen=50)
+    found = json.loads(
+        run("evaluate", "--model", digits_bundle, "--dataset", path, "--json").stdout
+    )
+    assert (found["test_images"], found["left_out"]) == (50, 30)
+    answers = load_bundle(digits_bundle).predict(digits[0][:50])
+    right = (answers.labels == digits[1][:50]).mean()
+    assert found["scores"]["accuracy"]["value"] == pytest.approx(right)
+    assert found["warnings"] == []
+    text = run("evaluate", "--model", digits_bundle, "--dataset", path).stdout
+    assert text.startswith("Linear on 50 test images of own\n")
+    assert "left out, for the model has learned from them: 30 images" in text
+
+
+def test_evaluate_on_learned_images_alone_is_refused(run, digits_bundle, own):
+    path = own(learned=30, unseen=0)
+    with pytest.raises(ModelInputError, match="has learned from every one of the 30 test images"):
+        run("evaluate", "--model", digits_bundle, "--dataset", path)
+
+
+def test_evaluate_by_a_bundle_that_does_not_say_what_it_learned_from_warns(
+    run, digits_bundle, own, tmp_path
+):
+    old = shutil.copytree(digits_bundle, tmp_path / "old")
+    (old / "learned.bin").unlink()
+    sums = (old / "SHA256SUMS").read_text().splitlines()
+    (old / "SHA256SUMS").write_text("\n".join(s for s in sums if "learned" not in s) + "\n")
+    path = own(learned=30, unseen=50)
+    text = run("evaluate", "--model", old, "--dataset", path).stdout
+    assert text.startswith("Linear on 80 test images of own\n")
+    assert "warning: the model may have learned from these images" in text
+    assert "warning" not in run("evaluate", "--model", old, "--dataset", "digits").stdout
+
+
+def test_evaluate_says_that_intervals_do_not_know_of_groups(run, digits_bundle, own):
+    writers = {"groups": np.arange(1438) // 10, "groups_test": np.arange(80) // 10 + 200}
+    path = own(learned=30, unseen=50, **writers)
+    found = json.loads(
+        run("evaluate", "--model", digits_bundle, "--dataset", path, "--json").stdout
+    )
+    (warning,) = found["warnings"]
+    assert warning.startswith("the 50 test images come in 5 groups: intervals and p values take")
+
+
+def test_evaluate_takes_data_that_are_too_few_to_learn_from(run, digits_bundle, tmp_path, digits):
+    images, labels = digits
+    few = np.sort(np.concatenate([np.flatnonzero(labels == label)[:4] for label in range(10)]))
+    np.savez(tmp_path / "few.npz", x=images[few].reshape(-1, 8, 8), y=labels[few])
+    found = run("evaluate", "--model", digits_bundle, "--dataset", tmp_path / "few.npz", "--json")
+    assert json.loads(found.stdout)["test_images"] == 10
+    one = np.array([few[labels[few] == label][0] for label in range(10)])
+    np.savez(tmp_path / "one.npz", x=images[one].reshape(-1, 8, 8), y=labels[one])
+    with pytest.raises(ModelInputError, match="one has no image to spare for a test: 10 dev"):
+        run("evaluate", "--model", digits_bundle, "--dataset", tmp_path / "one.npz")
 
 
 def test_data_of_other_classes_are_refused(run, digits_bundle):

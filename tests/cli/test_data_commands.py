@@ -151,6 +151,20 @@ def test_check_of_own_data_warns(run, table):
     assert any("rare" in warning for warning in found["warnings"])
 
 
+@pytest.mark.parametrize("small", [1, 2, 5])
+def test_a_class_of_a_few_images_can_be_looked_at(run, tmp_path, small):
+    labels = np.array([0] * 40 + [1] * small)
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), 3, 4), np.uint8)
+    path, out = tmp_path / "few.npz", tmp_path / "out.png"
+    np.savez(path, x=images, y=labels)
+    assert "train image 0: label 0" in run("show", path).stdout
+    assert "written to" in run("samples", path, "--out", out).stdout
+    output = run("check", path, "--out", out).stdout
+    assert "An experiment with default settings refuses these data: few: class '1' has" in output
+    assert "largest class" in output
+    assert "default settings" in json.loads(run("check", path, "--json").stdout)["split"]
+
+
 def test_options_reach_the_reader(run, table):
     with pytest.raises(ConfigError, match="label_column is 'digit'"):
         run("check", table, "--label-column", "digit")

@@ -188,6 +188,24 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
         read_npz(path, max_bytes=1_000_000)
 
 
+@pytest.mark.parametrize(
+    ("compression", "method"), [(zipfile.ZIP_BZIP2, 12), (zipfile.ZIP_LZMA, 14)]
+)
+def test_a_compression_that_unpacks_without_bounds_is_refused(
+    npz, draw, tmp_path, compression, method
+):
+    images, labels = draw()
+    path = tmp_path / "bomb.npz"
+    with (
+        zipfile.ZipFile(npz(x=images, y=labels)) as plain,
+        zipfile.ZipFile(path, "w", compression) as archive,
+    ):
+        for name in plain.namelist():
+            archive.writestr(name, plain.read(name))
+    with pytest.raises(CorruptDataError, match=rf"compressed by method {method}; allowed are"):
+        load_dataset(path)
+
+
 def test_a_header_that_declares_more_than_is_there_is_refused(tmp_path):
     path = tmp_path / "x.npz"
     file = io.BytesIO()

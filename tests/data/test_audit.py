@@ -40,7 +40,8 @@ def test_clean_data_give_no_warning(rows):
     assert audit.class_counts == (("a", 100), ("b", 100), ("c", 100))
     assert audit.shared_groups is None
     assert audit.near_checked == 60
-    assert [count for _, count, _ in audit.rows()] == [0, 0, 0, 0, 0, len(audit.outliers), 100, 100]
+    found = [count for _, count, _ in audit.rows()]
+    assert found == [0, 0, 0, 0, 0, 0, len(audit.outliers), 100, 100]
 
 
 def test_copies_in_the_test_are_found(rows):
@@ -71,7 +72,51 @@ def test_copies_within_development_are_counted_and_conflicts_named(rows):
     assert audit.conflicts == ((1, 5),)
     table = {name: count for name, count, _ in audit.rows()}
     assert table["copies within development"] == 3
-    assert audit.warnings == ("1 images occur more than once with different labels.",)
+    assert "1 images occur more than once with different labels." in audit.warnings
+
+
+def copy_rows(rows, count):
+    """Make the last so many development images copies of others of their class."""
+    images = rows["train"][0]
+    images[300 - count :] = images[:count]  # 300 rows of three classes in turn
+
+
+def test_copies_on_both_sides_of_validation_are_warned_of(rows):
+    copy_rows(rows, 30)
+    audit = audited(rows)
+    assert audit.held_copies == 60
+    (warning,) = audit.warnings
+    assert warning.startswith("60 of 300 validation images are exact copies of images that are")
+    assert dict(row[:2] for row in audit.rows())["copies between training and validation"] == 60
+
+
+def test_a_few_copies_on_both_sides_of_validation_are_a_note(rows):
+    rows["train"][0][3] = rows["train"][0][0]
+    audit = audited(rows)
+    assert audit.held_copies == 2
+    assert audit.warnings == ()
+
+
+def test_copies_within_one_group_never_meet_in_validation(rows):
+    copy_rows(rows, 30)
+    groups = np.arange(300)
+    groups[270:] = groups[:30]
+    rows["groups"] = groups, np.arange(60) + 1000
+    audit = audited(rows)
+    assert len(audit.duplicates) == 30
+    assert audit.held_copies == 0
+    assert audit.warnings == ()
+
+
+def test_test_images_in_groups_are_warned_of(rows):
+    rows["groups"] = np.arange(300) // 5, np.arange(60) // 5 + 100
+    audit = audited(rows)
+    assert audit.test_groups == 12
+    (warning,) = audit.warnings
+    assert warning == (
+        "the 60 test images come in 12 groups: intervals and p values take images as independent, "
+        "so intervals are too narrow and p values too small."
+    )
 
 
 def test_blank_images_are_found(rows):

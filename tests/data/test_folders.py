@@ -40,6 +40,35 @@ def test_classes_may_be_called_train_and_test_beside_others(class_folders):
     )
 
 
+def test_training_and_testing_are_the_parts_too(class_folders):
+    dataset = load_dataset(class_folders(parts=("Training", "testing")))
+    assert dataset.class_names == ("cat", "dog")
+    assert len(dataset) == len(dataset.test) == 24
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation"])
+def test_a_validation_folder_is_no_class_and_is_refused_with_the_way_out(class_folders, name):
+    message = rf"move the pictures of {name}/ into .* train/: tenfold makes its own validation"
+    with pytest.raises(CorruptDataError, match=message):
+        load_dataset(class_folders(parts=("train", name, "test")))
+    with pytest.raises(CorruptDataError, match=message):
+        load_dataset(class_folders(parts=("train", name), folder="two"))
+
+
+def test_a_folder_beside_the_parts_is_not_taken_for_a_class(class_folders):
+    with pytest.raises(CorruptDataError, match=r"train/ holds folders .* and extra/ lies beside"):
+        load_dataset(class_folders(parts=("train", "test", "extra")))
+
+
+def test_two_folders_of_one_part_are_refused(class_folders):
+    with pytest.raises(CorruptDataError, match=r"train/ and training/ mean the same part"):
+        load_dataset(class_folders(parts=("train", "training", "test")))
+
+
+def test_a_class_may_be_called_train_beside_others(class_folders):
+    assert load_dataset(class_folders(("bus", "train"))).class_names == ("bus", "train")
+
+
 def test_unknown_classes_in_the_test_are_refused(class_folders):
     root = class_folders(parts=("train", "test"))
     (root / "test" / "cat").rename(root / "test" / "cow")

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenfold.data import Dataset, load_dataset, make_split, open_sealed_test, settings_of
+from tenfold.data import (
+    Dataset,
+    load_dataset,
+    make_split,
+    open_sealed_test,
+    settings_of,
+    split_for_looking,
+)
 from tenfold.errors import ConfigError, SplitError
 
 
@@ -133,13 +140,21 @@ def test_groups_are_never_cut(cv_below, n_groups):
     dataset = made(rng.integers(0, 4, 3000), groups=groups)
     split = make_split(dataset, cv_below=cv_below)
     check(dataset, split)
+    for part in split.rounds:
+        learned, stops = (set(split.groups[rows]) for rows in split.stopping(part))
+        assert not learned & stops
     assert 0.1 < len(split.test) / 3000 < 0.3
     assert ", whole groups" in split.description
 
 
 @pytest.mark.parametrize("cv_below", [0, 10**6])
-def test_what_ends_a_fit_early_is_neither_learned_from_nor_what_scores_it(cv_below):
-    split = make_split(made([0] * 40 + [1] * 30 + [2] * 20), cv_below=cv_below)
+@pytest.mark.parametrize("size", [None, 1, 3, 5])
+def test_what_ends_a_fit_early_is_neither_learned_from_nor_what_scores_it(cv_below, size):
+    labels = [0] * 180 + [1] * 135 + [2] * 90
+    groups = None if size is None else np.arange(405) // size
+    if size == 3:
+        groups = np.arange(405) % 135  # of two or three classes
+    split = make_split(made(labels, groups=groups), cv_below=cv_below, cv_folds=3)
     for part in split.rounds:
         learned, stops = split.stopping(part)
         assert set(learned.tolist()).isdisjoint(stops.tolist())
@@ -147,10 +162,20 @@ def test_what_ends_a_fit_early_is_neither_learned_from_nor_what_scores_it(cv_bel
         assert set(split.labels[stops]) == set(split.labels[learned]) == {0, 1, 2}
         if cv_below:
             assert set(stops.tolist()).isdisjoint(part.held_rows.tolist())
-            assert len(stops) == pytest.approx(len(part.fit_rows) / 10, abs=2)
+            assert len(stops) == pytest.approx(len(part.fit_rows) / 10, abs=2 * (size or 1))
         else:
             assert np.array_equal(learned, part.fit_rows)
             assert set(stops) == set(split.validation_rows[split.select])
+
+
+def test_groups_too_few_for_whole_ones_to_end_a_fit_early_are_cut():
+    labels = np.repeat([0, 1], 60)
+    split = make_split(made(labels, groups=np.arange(120) // 20), cv_folds=2, cv_repeats=1)
+    for part in split.rounds:
+        learned, stops = split.stopping(part)
+        assert set(split.groups[part.fit_rows]) == set(split.groups[stops])
+        assert set(split.labels[stops]) == set(split.labels[learned]) == {0, 1}
+        assert len(stops) == pytest.approx(len(part.fit_rows) / 10, abs=2)
 
 
 def test_the_same_content_is_split_the_same_way():
@@ -220,6 +245,37 @@ def test_a_class_in_too_few_groups_is_named():
     groups = [*range(50), *([60] * 50)]
     with pytest.raises(SplitError, match="class 'b' has 1 groups, and the split needs 6"):
         make_split(made(labels, groups=groups))
+
+
+def test_more_folds_are_not_blamed_where_fewer_would_not_help():
+    with pytest.raises(SplitError, match="add some, remove the class, or lower cv_folds"):
+        make_split(made([0] * 50 + [1] * 3))
+    with pytest.raises(SplitError, match="one for each part; add some or remove the class"):
+        make_split(made([0] * 50 + [1] * 2))
+    with pytest.raises(SplitError, match="one for each part; add some or remove the class"):
+        make_split(made([0] * 50 + [1] * 3), cv_below=0)
+
+
+@pytest.mark.parametrize("labels", [[0] * 50 + [1] * 3, [0] * 50 + [1], [0, 1]])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_what_is_only_looked_at_may_be_few(labels, grouped):
+    groups = np.arange(len(labels)) // 2 if grouped else None
+    dataset = made(labels, groups=groups)
+    with pytest.raises(SplitError):
+        make_split(dataset)
+    split = split_for_looking(dataset)
+    assert split.rounds == ()
+    assert len(split.images) + len(split.test) == len(labels)
+    assert set(split.labels.tolist()) == {0, 1} or grouped
+    assert "An experiment with default settings refuses these data: d: class" in str(split)
+
+
+def test_what_can_be_split_is_looked_at_as_it_is_split():
+    dataset = made(np.arange(600) % 3)
+    assert split_for_looking(dataset).key == make_split(dataset).key
+    np.testing.assert_array_equal(
+        split_for_looking(dataset).test.images, make_split(dataset).test.images
+    )
 
 
 @pytest.mark.parametrize(

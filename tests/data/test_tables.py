@@ -127,7 +127,7 @@ def test_floats_are_scaled_by_a_recorded_rule(csv):
         (["5,6,x,7,8", *ROWS], "first row mixes numbers and text"),
         (["0,0,13,200,cat", "0,0,13,200,dog"], "put the label first or add a header"),
         (["1,2,0x10,4,5", *ROWS], "first row mixes"),
-        ([*ROWS, "1,2,1_0,4,5"], "data"),
+        ([*ROWS, "1,2,1_0,4,5"], "row 5: '1_0' is no number"),
     ],
 )
 def test_damage_is_refused_with_the_file(csv, lines, message):

@@ -66,6 +66,9 @@ def test_at_threshold_counts_every_image():
     assert (*counts, found.true_negatives) == (2, 1, 0, 1)
     assert found.accuracy.value == 0.75
     assert found.f1 == pytest.approx(metrics.f1_score(labels, scores >= 0.5))
+    again = at_threshold(np.tile(labels, 3), np.tile(scores, 3), 0.5, repeats=3)
+    assert (again.precision, again.recall) == (found.precision, found.recall)
+    assert again.accuracy == found.accuracy
     nothing = at_threshold(labels, scores, 1.1)
     assert (nothing.precision.value, nothing.recall.value, nothing.f1) == (0, 0, 0)
 

@@ -256,6 +256,30 @@ def test_a_binary_task_gets_thresholds_chosen_on_validation(two_class_lab):
     assert "precision ≥ 90 %" in words
 
 
+def test_an_image_of_every_repeat_counts_once_in_the_intervals_of_thresholds(two_class_lab):
+    lab = two_class_lab
+    results = [lab.finished("A", skill=2)]
+    rows = lab.validation_labels, results[0].predictions.validation
+
+    def chosen(repeats):
+        labels, given = (np.concatenate([array] * repeats) for array in rows)
+        more = {"calibrate_labels": labels, "calibrate_probabilities": given}
+        found = choose_thresholds(lab.report(results, calibrate_repeats=repeats, **more))
+        return [(point.validation.precision, point.validation.recall) for point in found]
+
+    once, thrice = chosen(1), chosen(3)
+    for one, three in zip(once, thrice, strict=True):
+        for a, b in zip(one, three, strict=True):
+            assert (a.low, a.value, a.high) == pytest.approx((b.low, b.value, b.high))
+
+
+def test_the_intervals_are_explained_truly_for_grouped_test_images(lab, results):
+    assert "another test set of the same size from the same source" in read(lab.report(results))
+    words = read(lab.report(results, test_groups=12))
+    assert "another test set of the same size" not in words
+    assert "come in 12 groups instead: scores on other groups would lie further apart" in words
+
+
 def test_a_precision_out_of_reach_is_told(two_class_lab):
     lab = two_class_lab
     backwards = np.tile([0.5, 0.5], (80, 1))

@@ -166,6 +166,29 @@ def test_too_many_pixels_are_refused_before_they_are_unpacked():
             decode_image(bomb)
 
 
+def tiled(width, length, *, kind=4):
+    """Return a deflated TIFF of 16x16 pixels in one tile, whose sides have a TIFF type."""
+    body = zlib.compress(bytes(256))
+    entries = [(256, 4, 16), (257, 4, 16), (258, 3, 8), (259, 3, 8), (262, 3, 1), (277, 3, 1)]
+    entries += [(322, kind, width), (323, kind, length), (324, 4, 134), (325, 4, len(body))]
+    table = b"".join(struct.pack("<HHLL", tag, of, 1, value) for tag, of, value in entries)
+    return b"II*\0" + struct.pack("<LH", 8, len(entries)) + table + bytes(4) + body
+
+
+def test_a_tiff_whose_tiles_are_larger_than_any_picture_is_refused_before_they_are_unpacked():
+    assert not decode_image(tiled(16, 16)).any()
+    with pytest.raises(ImageError, match="a tile of the picture is 20000x20000 pixels, allowed"):
+        decode_image(tiled(20_000, 20_000))
+    with pytest.raises(ImageError, match="a tile of the picture is 16x80 pixels, allowed are 500"):
+        decode_image(tiled(16, 80), max_pixels=500)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_a_tiff_whose_tiles_have_no_size_is_refused():
+    with pytest.raises(ImageError, match="cannot be decoded"):
+        decode_image(tiled(0x636261, 20_000, kind=2))
+
+
 def test_a_missing_file_is_an_image_error(tmp_path):
     with pytest.raises(ImageError, match="nothing.png cannot be read"):
         decode_image(tmp_path / "nothing.png")

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from tenfold.data import load_dataset
 from tenfold.errors import ImageError
-from tenfold.imaging import PictureStyle, measure_style, normalize_image
+from tenfold.imaging import PictureStyle, decode_image, measure_style, normalize_image
 
 DARK = PictureStyle(ink="dark")
 FULL = PictureStyle(fills_frame=True)
@@ -143,6 +144,25 @@ def test_the_style_is_found_in_the_images():
     assert measure_style(digits.images, digits.image_shape) == FULL
     blank = np.zeros((3, 784), np.uint8)
     assert measure_style(blank, (28, 28)) == PictureStyle()
+
+
+@pytest.mark.parametrize("order", ["mixed", "sorted"])
+def test_training_images_that_fill_the_frame_and_are_light_or_dark_stay_as_they_are(
+    order, tmp_path
+):
+    """Photos, of which a third has a light border: they were learned from as they are."""
+    pictures = np.random.default_rng(0).integers(0, 80, (1500, 10, 12), np.uint8)
+    light = np.arange(1500) % 3 == 0 if order == "mixed" else np.arange(1500) >= 1000
+    pictures[light] += 170
+    pictures[:, 2:8, 2:8] = 255 - pictures[:, 2:8, 2:8]
+    pictures[:, 0, 0], pictures[:, -1, -1] = 0, 255
+    style = measure_style(pictures.reshape(len(pictures), -1), (10, 12))
+    assert style.fills_frame
+    for picture in pictures[[0, 1, 2, 1200, 1201]]:
+        path = tmp_path / "picture.png"
+        Image.fromarray(picture).save(path)
+        found = normalize_image(decode_image(path), (10, 12), style=style)
+        np.testing.assert_array_equal(found, picture)
 
 
 def test_images_of_the_digits_stay_as_they_are():

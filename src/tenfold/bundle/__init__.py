@@ -1,6 +1,7 @@
 """A model's bundle: its graph, what is known of it, a card, and sums; safe to load from anyone."""
 
-from tenfold.bundle.info import BundleFacts, BundleInfo, Quantization, Score, Thresholds
+from tenfold.bundle.info import BundleFacts, BundleInfo, DataFacts, Quantization, Score, Thresholds
+from tenfold.bundle.learned import LearnedImages
 from tenfold.bundle.loading import Bundle, NamedAnswers, load_bundle
 from tenfold.bundle.operators import OPERATORS, OPSETS
 from tenfold.bundle.parity import PARITY_IMAGES, TOLERANCE, Parity, prove_parity
@@ -14,6 +15,8 @@ __all__ = [
     "Bundle",
     "BundleFacts",
     "BundleInfo",
+    "DataFacts",
+    "LearnedImages",
     "NamedAnswers",
     "Parity",
     "Quantization",

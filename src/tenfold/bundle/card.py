@@ -21,10 +21,18 @@ _MEANINGS = {
     "ece": "how far the probabilities are from what comes true; lower is better",
 }
 
+_COMPARED = {
+    "held out": "On validation images, which it had not learned from",
+    "held out from the train fit": (
+        "In the fit before it, on validation images that only this one has learned from"
+    ),
+    "learned from": "On validation images, which it has learned from",
+}
+
 
 def render_card(info: BundleInfo) -> bytes:
     """Return the content of ``MODEL_CARD.md``."""
-    return "\n".join((_about(info), _scores(info), _use(info))).encode()
+    return "\n".join((_about(info), _scores(info), _limits(info), _use(info))).encode()
 
 
 def _about(info: BundleInfo) -> str:
@@ -85,9 +93,8 @@ def _scores(info: BundleInfo) -> str:
     return "\n".join(lines)
 
 
-def _use(info: BundleInfo) -> str:
-    height, width = info.image_shape
-    return dedent(
+def _limits(info: BundleInfo) -> str:
+    text = dedent(
         f"""
         ## Limits
 
@@ -95,13 +102,21 @@ def _use(info: BundleInfo) -> str:
           pens, cameras and people give other scores: measure them with `tenfold evaluate`.
         - {_doubt(info)}
         - The graph was compared with its estimator on {info.parity.images:,} images: it gave the
-          same labels, and probabilities within {info.parity.largest_difference:.1g}.{_int8(info)}
+          same labels, and probabilities within {info.parity.largest_difference:.1g}.
+        """
+    )
+    return text + _int8(info)
 
+
+def _use(info: BundleInfo) -> str:
+    height, width = info.image_shape
+    return dedent(
+        f"""\
         ## How to use it
 
         ```console
         $ tenfold predict picture.png --model PATH
-        $ tenfold evaluate --model PATH --dataset mnist
+        $ tenfold evaluate --model PATH --dataset DATA
         ```
 
         ```python
@@ -121,11 +136,13 @@ def _int8(info: BundleInfo) -> str:
     if found is None:
         return ""
     before = found.accuracy_before
-    return (
-        "\n- Afterwards it was turned into 8-bit numbers, which changed "
-        f"{found.labels_changed} of {found.images:,} labels of\n  validation images: accuracy "
-        f"{found.accuracy:.4f}, before {before.value:.4f} ({before.low:.4f} to {before.high:.4f}). "
-        "The\n  scores above are of the graph in this bundle."
+    return dedent(
+        f"""\
+        - Afterwards it was turned into 8-bit numbers. {_COMPARED[found.compared_on]}, they changed
+          {found.labels_changed} of {found.images:,} labels: accuracy {found.accuracy:.4f}, before
+          {before.value:.4f} ({before.low:.4f} to {before.high:.4f}). The scores above are of the
+          graph in this bundle.
+        """
     )
 
 

@@ -1,4 +1,4 @@
-"""The four files of a bundle, as a folder or as one ``.zip``: reading within bounds, and sums."""
+"""The files of a bundle, as a folder or as one ``.zip``: reading within bounds, and sums."""
 
 from __future__ import annotations
 
@@ -13,8 +13,17 @@ from typing import IO
 from tenfold.errors import BundleError
 
 MODEL, INFO, CARD, SUMS = "model.onnx", "bundle.json", "MODEL_CARD.md", "SHA256SUMS"
+LEARNED = "learned.bin"
 #: The files, and the most bytes of each.
-LIMITS: Mapping[str, int] = {MODEL: 512 * 2**20, INFO: 2**20, CARD: 2**20, SUMS: 1024}
+LIMITS: Mapping[str, int] = {
+    MODEL: 512 * 2**20,
+    INFO: 2**20,
+    CARD: 2**20,
+    SUMS: 1024,
+    LEARNED: 64 * 2**20,
+}
+#: What an older bundle does not have.
+OPTIONAL = frozenset({LEARNED})
 
 #: A zip may unpack to so many times its own size; Deflate could give 1,032 times.
 _MOST_RATIO = 100
@@ -22,17 +31,19 @@ _MOST_DIRECTORY_BYTES = 4096
 _END, _END_BYTES = b"PK\x05\x06", 22
 _END_64, _END_64_BYTES = b"PK\x06\x07", 20
 _ENCRYPTED = 0x1
+#: Others unpack a whole chunk at once, to however many bytes it gives.
+_BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _CHUNK = 2**20
 
 
 def read_bundle(path: Path) -> dict[str, bytes]:
-    """Read the four files of a bundle and verify their sums.
+    """Read the files of a bundle and verify their sums.
 
     Args:
         path: A folder, or a ``.zip`` file.
 
     Raises:
-        BundleError: It is not there, is damaged, or holds anything but four plain files within
+        BundleError: It is not there, is damaged, or holds anything but its plain files within
             their bounds that have the sums of ``SHA256SUMS``.
     """
     try:
@@ -49,6 +60,16 @@ def sums_of(files: Mapping[str, bytes]) -> bytes:
     return "".join(lines).encode()
 
 
+def check_size(name: str, size: int) -> None:
+    """See that a file is not larger than it may be.
+
+    Raises:
+        BundleError: It has more bytes.
+    """
+    if size > LIMITS[name]:
+        raise BundleError(f"{name} has {size:,} bytes, allowed are {LIMITS[name]:,}")
+
+
 def _read_folder(path: Path) -> dict[str, bytes]:
     found: set[str] = set()
     with os.scandir(path) as entries:
@@ -56,7 +77,7 @@ def _read_folder(path: Path) -> dict[str, bytes]:
             _check_name(entry.name)
             found.add(entry.name)
     _check_complete(found)
-    return {name: _read_plain(path / name, limit) for name, limit in LIMITS.items()}
+    return {name: _read_plain(path / name, LIMITS[name]) for name in sorted(found)}
 
 
 def _read_plain(path: Path, limit: int) -> bytes:
@@ -70,7 +91,7 @@ def _read_plain(path: Path, limit: int) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise BundleError(f"{path.name} is no plain file")
-        _check_size(path.name, status.st_size)
+        check_size(path.name, status.st_size)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return _read_bounded(file, path.name, limit)
     finally:
@@ -101,7 +122,7 @@ def _check_directory(file: IO[bytes], size: int) -> None:
     entries = int.from_bytes(end[10:12], "little")
     directory = int.from_bytes(end[12:16], "little")
     if entries > len(LIMITS) or directory > _MOST_DIRECTORY_BYTES:
-        raise BundleError(f"it has {entries} files, exactly {len(LIMITS)} are allowed")
+        raise BundleError(f"it has {entries} files, at most {len(LIMITS)} are allowed")
 
 
 def _unpack(archive: zipfile.ZipFile, size: int) -> dict[str, bytes]:
@@ -113,7 +134,12 @@ def _unpack(archive: zipfile.ZipFile, size: int) -> dict[str, bytes]:
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG) or info.flag_bits & _ENCRYPTED:
             raise BundleError(f"{info.filename} is no plain file; links and secrets are refused")
-        _check_size(info.filename, info.file_size)
+        if info.compress_type not in _BOUNDED:
+            raise BundleError(
+                f"{info.filename} is compressed by method {info.compress_type}; allowed are "
+                "Stored (0) and Deflate (8)"
+            )
+        check_size(info.filename, info.file_size)
         infos[info.filename] = info
     _check_complete(set(infos))
     total = sum(info.file_size for info in infos.values())
@@ -135,14 +161,9 @@ def _check_name(name: str) -> None:
 
 
 def _check_complete(names: set[str]) -> None:
-    missing = sorted(set(LIMITS) - names)
+    missing = sorted(set(LIMITS) - OPTIONAL - names)
     if missing:
         raise BundleError(f"it has no {', '.join(missing)}")
-
-
-def _check_size(name: str, size: int) -> None:
-    if size > LIMITS[name]:
-        raise BundleError(f"{name} has {size:,} bytes, allowed are {LIMITS[name]:,}")
 
 
 def _read_bounded(file: IO[bytes], name: str, limit: int) -> bytes:

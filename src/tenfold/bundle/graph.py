@@ -46,6 +46,9 @@ _HELD_IN: Mapping[str, frozenset[int]] = {
     "uint64_data": frozenset({12, 13}),
 }
 _LARGEST_SIDE = 2**31 - 1
+#: What may be made of tensors while a graph is loaded, and the most bytes of a value of it.
+_UNPACKED: Mapping[str, int] = {"Cast": 8, "DequantizeLinear": 4}
+_MOST_UNPACKED_BYTES = 512 * 2**20
 
 
 def check_graph(model: bytes, *, n_pixels: int, n_classes: int) -> int:
@@ -61,7 +64,8 @@ def check_graph(model: bytes, *, n_pixels: int, n_classes: int) -> int:
 
     Raises:
         BundleError: It is damaged, has external data, a tensor whose size and bytes contradict
-            each other, unknown operators or versions, or other inputs and outputs.
+            each other, unknown operators or versions, constants that grow while it is loaded, or
+            other inputs and outputs. How much memory its answers take is not bounded.
     """
     if model[4:8] == _ORT_FORMAT:
         raise BundleError("it is in onnxruntime's own format; only ONNX is allowed")
@@ -74,6 +78,8 @@ class _Check:
     def __init__(self, reader: WireReader) -> None:
         self._reader = reader
         self._computed = {b"images"}
+        self._tensors: dict[bytes, int] = {}  # how many values each has
+        self._unpacked_bytes = 0
 
     def model(self, content: memoryview, n_pixels: int, n_classes: int) -> int:
         model = MODEL.read(self._reader, content)
@@ -122,12 +128,25 @@ class _Check:
             raise BundleError(f"its operator {name!r} is not one of those allowed")
         for item in node["attribute"]:
             ATTRIBUTE.read(self._reader, item)
-        # onnxruntime computes what hangs on constants alone while it loads a graph, however large.
-        if self._computed.isdisjoint(map(bytes, node["input"])):
-            if operator not in ("Cast", "DequantizeLinear"):
-                raise BundleError(f"its operator {operator!r} computes nothing from the images")
+        # Without a name is what is left out.
+        inputs, outputs = (
+            [bytes(name) for name in node[side] if len(name)] for side in ("input", "output")
+        )
+        if self._computed.isdisjoint(inputs):
+            self._unpack(operator, inputs)
         else:
-            self._computed.update(map(bytes, node["output"]))
+            self._computed.update(outputs)
+
+    def _unpack(self, operator: str, inputs: list[bytes]) -> None:
+        """Bound what onnxruntime computes of constants alone, while it loads a graph."""
+        if operator not in _UNPACKED or not self._tensors.keys() >= set(inputs):
+            raise BundleError(f"its operator {operator!r} computes nothing from the images")
+        for name in inputs:
+            self._unpacked_bytes += _UNPACKED[operator] * self._tensors[name]
+        if self._unpacked_bytes > _MOST_UNPACKED_BYTES:
+            raise BundleError(
+                f"its constants grow by more than {_MOST_UNPACKED_BYTES:,} bytes while it is loaded"
+            )
 
     def _tensor(self, content: memoryview) -> None:
         tensor = TENSOR.read(self._reader, content)
@@ -144,6 +163,7 @@ class _Check:
             raise BundleError(
                 f"its tensor of type {data_type} declares {prod(dims):,} values and has {found:,}"
             )
+        self._tensors[bytes(tensor["name"][0]) if tensor["name"] else b""] = prod(dims)
 
     def _value(self, content: memoryview) -> tuple[str, int, tuple[int | None, ...]]:
         value = VALUE.read(self._reader, content)

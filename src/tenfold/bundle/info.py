@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, JsonValue, model_validator
 
@@ -24,12 +24,18 @@ class Score(FrozenModel):
 
 
 class Quantization(FrozenModel):
-    """What 8-bit numbers changed, on validation images; the accuracy held."""
+    """What 8-bit numbers changed, on validation images; the accuracy held there."""
 
     images: int = Field(ge=1, description="Validation images that both graphs answered.")
     accuracy: float = Field(ge=0, le=1, description="Of the graph in 8-bit numbers.")
     accuracy_before: Score = Field(description="Of the graph in 32-bit numbers.")
     labels_changed: int = Field(ge=0, description="Images that were given another label.")
+    compared_on: Literal["held out", "held out from the train fit", "learned from"] = Field(
+        default="learned from",
+        description="What those images are to the graphs that were compared: held out from their "
+        "fit; held out from the train fit, which was compared in place of this refit of it; or "
+        "learned from, so that the accuracy on new images may be lower.",
+    )
 
     @model_validator(mode="after")
     def _holds(self) -> Quantization:
@@ -48,7 +54,23 @@ class Thresholds(FrozenModel):
     )
 
 
-class BundleFacts(FrozenModel):
+class DataFacts(FrozenModel):
+    """What is known of a model's data before it is trained."""
+
+    dataset: Text = Field(description="The data set that it was trained on.")
+    class_names: tuple[Text, ...] = Field(
+        min_length=2, max_length=10_000, description="In the order of the class indices."
+    )
+    image_shape: tuple[Side, Side] = Field(description="Height and width in pixels.")
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        if len(set(self.class_names)) != len(self.class_names):
+            raise ValueError("class_names must differ from each other")
+        return self
+
+
+class BundleFacts(DataFacts):
     """What is known of a model when it is bundled."""
 
     name: str = Field(
@@ -57,10 +79,6 @@ class BundleFacts(FrozenModel):
     title: Text = Field(description="The model and its parameters, for people.")
     model: Text = Field(description="Registered name or dotted path of the estimator.")
     params: dict[str, JsonValue] = Field(description="Its parameters, all of them.")
-    class_names: tuple[Text, ...] = Field(
-        min_length=2, max_length=10_000, description="In the order of the class indices."
-    )
-    image_shape: tuple[Side, Side] = Field(description="Height and width in pixels.")
     style: PictureStyle = Field(description="How the pictures look that it was trained on.")
     calibration: dict[str, JsonValue] | None = Field(
         description="How scores became probabilities, as plain values; null: nothing was needed."
@@ -71,7 +89,6 @@ class BundleFacts(FrozenModel):
     )
     scores: dict[str, Score] = Field(description="On the test images, by name.")
     test_images: int = Field(ge=0, description="How many images the scores are on.")
-    dataset: Text = Field(description="The data set that it was trained on.")
     fingerprint: Sha256 = Field(description="SHA-256 of that data set's content.")
     split: Text = Field(description="How that data set was split, and by which version.")
     fitted_on: Text = Field(description="Which of its rows the fit saw.")
@@ -79,12 +96,6 @@ class BundleFacts(FrozenModel):
     trial_key: Sha256 = Field(description="Key of the trial, which all results hang on.")
     licence: Text = Field(description="On what terms the model may be used.")
     created: AwareDatetime = Field(description="When the bundle was written.")
-
-    @model_validator(mode="after")
-    def _names_differ(self) -> BundleFacts:
-        if len(set(self.class_names)) != len(self.class_names):
-            raise ValueError("class_names must differ from each other")
-        return self
 
 
 class Versions(FrozenModel):

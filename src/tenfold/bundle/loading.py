@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from tenfold.bundle.content import INFO, MODEL, read_bundle
+from tenfold.bundle.content import INFO, LEARNED, MODEL, read_bundle
 from tenfold.bundle.graph import check_graph
 from tenfold.bundle.info import BundleInfo
+from tenfold.bundle.learned import LearnedImages
 from tenfold.errors import BundleError, ModelInputError
 from tenfold.inference import Answers, OnnxClassifier
 
@@ -38,11 +39,13 @@ class Bundle:
         path: Where it lies.
         info: What it says of itself.
         classifier: Its graph, ready to answer.
+        learned: Which images it has learned from; None: the bundle does not say.
     """
 
     path: Path
     info: BundleInfo
     classifier: OnnxClassifier = field(repr=False)
+    learned: LearnedImages | None = field(repr=False)
 
     def predict(self, images: npt.NDArray[np.uint8]) -> NamedAnswers:
         """Say what images show.
@@ -81,7 +84,8 @@ def load_bundle(path: Path | str, *, threads: int | None = None) -> Bundle:
     """Load a model from its bundle.
 
     The sums are verified, and the graph must be one that `tenfold.bundle.graph` allows. Nothing in
-    a bundle is executed as a program.
+    a bundle is executed as a program. How much memory its answers take is not bounded: where
+    bundles come from strangers, bound the process.
 
     Args:
         path: The folder, or the ``.zip``.
@@ -104,10 +108,11 @@ def load_bundle(path: Path | str, *, threads: int | None = None) -> Bundle:
         except BundleError as error:
             raise BundleError(f"{MODEL}: {error}") from error
         _check_same(opset, info.versions.opset)
+        learned = _read_learned(files.get(LEARNED))
         classifier = _open(files[MODEL], threads)
     except BundleError as error:
         raise BundleError(f"{path} is refused: {error}; copy or export it again") from error
-    return Bundle(path, info, classifier)
+    return Bundle(path, info, classifier, learned)
 
 
 def _check_same(opset: int, told: int) -> None:
@@ -122,6 +127,13 @@ def _read_info(content: bytes) -> BundleInfo:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "top level"
         raise BundleError(f"{INFO}: {where}: {first['msg'].splitlines()[0]}") from error
+
+
+def _read_learned(content: bytes | None) -> LearnedImages | None:
+    try:
+        return None if content is None else LearnedImages.from_bytes(content)
+    except BundleError as error:
+        raise BundleError(f"{LEARNED}: {error}") from error
 
 
 def _open(model: bytes, threads: int | None) -> OnnxClassifier:

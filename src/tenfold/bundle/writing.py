@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.bundle.card import render_card
-from tenfold.bundle.content import CARD, INFO, MODEL, SUMS, sums_of
+from tenfold.bundle.content import CARD, INFO, LEARNED, MODEL, SUMS, check_size, sums_of
 from tenfold.bundle.graph import check_graph
 from tenfold.bundle.info import BundleFacts, BundleInfo, Versions
+from tenfold.bundle.learned import LearnedImages
 from tenfold.bundle.loading import Bundle, load_bundle
 from tenfold.bundle.parity import prove_parity
 from tenfold.errors import BundleError, StorageError
@@ -35,6 +36,7 @@ def write_bundle(
     images: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.integer[Any]],
     probabilities: npt.NDArray[np.floating[Any]],
+    learned: npt.NDArray[np.uint8] | None = None,
     int8: bytes | None = None,
 ) -> Bundle:
     """Write a bundle, if the graph answers as its estimator does.
@@ -47,6 +49,8 @@ def write_bundle(
             fewer.
         labels: ``(n,)`` class indices that the estimator gave them.
         probabilities: ``(n, k)`` that it gave them.
+        learned: ``(m, height * width)`` uint8: every image that the model or a choice comes from;
+            digests of them are written. None: nobody knows.
         int8: The graph's variant that is written in its place, of which the facts tell.
 
     Returns:
@@ -54,7 +58,8 @@ def write_bundle(
 
     Raises:
         ParityError: The graph answers otherwise; nothing was written.
-        BundleError: The graph is none that a bundle may have, or the folder exists.
+        BundleError: The graph is none that a bundle may have, a file would be larger than it may
+            be, or the folder exists; nothing was written.
         StorageError: The files cannot be written.
     """
     height, width = facts.image_shape
@@ -64,12 +69,23 @@ def write_bundle(
     versions = Versions(tenfold=version("tenfold"), onnx=_version_of("onnx"), opset=opset)
     info = BundleInfo(**facts.model_dump(), parity=parity, versions=versions)
     files = {MODEL: written, INFO: info.to_json(), CARD: render_card(info)}
+    if learned is not None:
+        files[LEARNED] = LearnedImages.of(learned).to_bytes()
     files[SUMS] = sums_of(files)
+    _check_sizes(path, files)
     if path.suffix == ".zip":
         write_bytes(path, _zipped(files))
     else:
         _write_folder(path, files)
     return load_bundle(path)
+
+
+def _check_sizes(path: Path, files: Mapping[str, bytes]) -> None:
+    try:
+        for name, content in files.items():
+            check_size(name, len(content))
+    except BundleError as error:
+        raise BundleError(f"{path} was not written: {error}; export a smaller model") from error
 
 
 def _version_of(package: str) -> str | None:

@@ -52,6 +52,8 @@ def evaluate(
             "dataset": found.dataset,
             "fingerprint": found.fingerprint,
             "test_images": found.scores.n,
+            "left_out": found.left_out,
+            "warnings": list(found.warnings),
             "scores": {
                 name: {"value": interval.value, "low": interval.low, "high": interval.high}
                 for name, interval in intervals.items()
@@ -66,8 +68,12 @@ def evaluate(
     for name, interval in intervals.items():
         ends = f"{interval.low:.4f} to {interval.high:.4f}"
         typer.echo(f"  {name:<20} {interval.value:.4f}   {ends}")
+    if found.left_out:
+        typer.echo(f"  left out, for the model has learned from them: {found.left_out:,} images")
     if found.outlier_share is not None:
         typer.echo(f"  taken for none of its classes: {found.outlier_share:.1%}")
+    for warning in found.warnings:
+        typer.secho(f"warning: {warning}", fg="yellow")
     typer.echo("The intervals (95 %) cover the sampling of the test set, not retraining.")
 
 

@@ -190,7 +190,8 @@ def check(
     if json:
         from dataclasses import asdict
 
-        facts = {**asdict(audit), "warnings": list(audit.warnings), "file": out and str(out)}
+        facts = {"split": made.description, **asdict(audit), "warnings": list(audit.warnings)}
+        facts["file"] = out and str(out)
         typer.echo(json_module.dumps(facts, indent=2))
         return
     typer.echo(made.description)
@@ -234,9 +235,9 @@ def _split(
     image_shape: tuple[int, int] | None,
     data_dir: Path | None,
 ) -> Any:  # a Split, whose module is too heavy for the top of this file
-    from tenfold.data import load_dataset, make_split
+    from tenfold.data import load_dataset, split_for_looking
 
-    return make_split(
+    return split_for_looking(
         load_dataset(
             source,
             target=target,

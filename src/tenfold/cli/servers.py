@@ -16,6 +16,7 @@ from tenfold.servers import (
     Server,
     ServerPlan,
     find_prefect,
+    mlflow_elsewhere,
     mlflow_plan,
     prefect_plan,
     remembered,
@@ -29,10 +30,16 @@ def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = LOOPBACK,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
 ) -> None:
-    """Open MLflow's page on the workspace: every experiment, trial, curve and file."""
+    """Open MLflow's page on the workspace: every experiment, trial, curve and file.
+
+    Where MLFLOW_TRACKING_URI names a server, nothing is started: that server has the page.
+    """
+    elsewhere = mlflow_elsewhere()
+    if elsewhere is not None:
+        typer.echo(f"MLflow: {elsewhere} (MLFLOW_TRACKING_URI; nothing is started here)")
+        return
     workspace = Workspace(load_settings().home)
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or workspace.tracking_uri
-    if not uri.startswith("http") and not (workspace.home / "mlflow.db").exists():
+    if not (workspace.home / "mlflow.db").exists() and not os.environ.get("MLFLOW_TRACKING_URI"):
         raise UsageError(
             f"nothing is tracked in {workspace.home} yet; run `tenfold compare` first, "
             "or set TENFOLD_HOME to another workspace"
@@ -50,7 +57,8 @@ def up(
 ) -> None:
     """Start MLflow and Prefect on the workspace; Ctrl-C ends both.
 
-    While it runs, `--executor auto` uses its Prefect server.
+    While it runs, `--executor auto` uses its Prefect server. Where MLFLOW_TRACKING_URI names a
+    server, Prefect is started alone.
     """
     workspace = Workspace(load_settings().home)
     if os.environ.get("PREFECT_API_URL"):
@@ -61,8 +69,11 @@ def up(
     already = find_prefect(workspace)
     if already is not None:
         raise UsageError(f"Prefect is up on {workspace.home} already: {already}")
-    plans = [mlflow_plan(workspace, port=mlflow_port), prefect_plan(workspace, port=prefect_port)]
-    _keep_up(plans, workspace)
+    elsewhere = mlflow_elsewhere()
+    plans = [] if elsewhere else [mlflow_plan(workspace, port=mlflow_port)]
+    if elsewhere:
+        typer.echo(f"MLflow: {elsewhere} (MLFLOW_TRACKING_URI; Prefect starts alone)", err=True)
+    _keep_up([*plans, prefect_plan(workspace, port=prefect_port)], workspace)
 
 
 def _keep_up(plans: Sequence[ServerPlan], workspace: Workspace) -> None:

@@ -26,6 +26,7 @@ from tenfold.cli.running import (
     overrides_of,
     run,
 )
+from tenfold.config import ExperimentConfig, load_settings
 from tenfold.errors import UsageError
 
 
@@ -65,8 +66,6 @@ def train(
 
     A parameter of the model is an option too: `tenfold train --model knn --n-neighbors 3`.
     """
-    if model_dir is not None and model_dir.exists() and not model_dir.is_dir():
-        raise UsageError(f"--model-dir is {str(model_dir)!r}, a file; give a folder")
     if skip_training and fresh:
         raise UsageError("--skip-training and --fresh exclude each other; give one of them")
     config, params = read_model_options(context.args)
@@ -88,6 +87,7 @@ def train(
             raise UsageError(
                 f"{config} has {len(made.models)} models; use: tenfold compare {config}"
             )
+    _check_bundle(model_dir, made)
     with _environment(
         MLFLOW_TRACKING_URI=mlflow_tracking_uri, MLFLOW_EXPERIMENT_NAME=mlflow_experiment_name
     ):
@@ -108,9 +108,19 @@ def train(
             typer.echo(f"picture: {picture}", err=json)
 
 
+def _check_bundle(folder: Path | None, config: ExperimentConfig) -> None:
+    """See, before the training, that its bundle can be written."""
+    if folder is None:
+        return
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--model-dir is {str(folder)!r}, a file; give a folder")
+    from tenfold.bundling import check_data
+
+    check_data(config.dataset, load_settings().data_dir)
+
+
 def _write_bundle(experiment: str, folder: Path, *, json: bool) -> None:
     from tenfold.bundling import export_bundle
-    from tenfold.config import load_settings
 
     made = export_bundle(
         experiment,

@@ -25,6 +25,8 @@ _TEST_GROUPS = ("groups_test",)
 _CLASS_NAMES = "class_names"
 #: Luma of red, green and blue, ITU-R BT.601.
 _LUMA = np.array([0.299, 0.587, 0.114])
+#: Others unpack a whole chunk at once, to however many bytes it gives.
+_BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def read_npz(
@@ -110,6 +112,11 @@ class _Archive:
 
     def read(self, name: str) -> Array:
         info = self._members[name]
+        if info.compress_type not in _BOUNDED:
+            raise CorruptDataError(
+                f"{self.path}: array {name!r} is compressed by method {info.compress_type}; "
+                "allowed are Stored (0) and Deflate (8); save it by numpy.savez_compressed"
+            )
         with self._zip.open(info) as file:
             shape, dtype, start = _read_header(file)
         if dtype.hasobject:

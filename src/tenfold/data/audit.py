@@ -18,6 +18,9 @@ from tenfold.data.splits import Split
 
 #: An image whose grey levels all lie within so few steps counts as blank.
 BLANK_RANGE = 8
+#: Above this share of the validated images copies are warned of. Below it, images known by heart
+#: can lift a validation score by no more than a hundredth of what it misses.
+COPIES_SHARE = 0.01
 #: Below this share of the largest class the smallest is warned of.
 BALANCE_SHARE = 0.1
 
@@ -32,6 +35,8 @@ class Audit:
         class_counts: Name and development images of every class. The test's stay sealed.
         duplicates: Development rows that hold the very same image, in groups of two and more.
         conflicts: Those of the groups whose labels differ.
+        n_validated: Development images that some round is scored by.
+        held_copies: Those of which the same round learns from an exact copy.
         leaked: Development row and test row of identical images, the first such row of each.
         near: Development and test images that are nearly the same.
         near_checked: Test images that were looked at for it.
@@ -39,6 +44,7 @@ class Audit:
         blank: Development rows of one even grey.
         outliers: Development row and score, unlike the rest of their class, worst first.
         shared_groups: Groups with rows on both sides; None where the rows have no groups.
+        test_groups: Groups that the test rows come in; None where each stands alone.
     """
 
     n_development: int
@@ -46,6 +52,8 @@ class Audit:
     class_counts: tuple[tuple[str, int], ...]
     duplicates: tuple[tuple[int, ...], ...]
     conflicts: tuple[tuple[int, ...], ...]
+    n_validated: int
+    held_copies: int
     leaked: tuple[tuple[int, int], ...]
     near: tuple[NearPair, ...]
     near_checked: int
@@ -53,6 +61,7 @@ class Audit:
     blank: tuple[int, ...]
     outliers: tuple[tuple[int, float], ...]
     shared_groups: int | None
+    test_groups: int | None
 
     def __repr__(self) -> str:
         return (
@@ -78,6 +87,14 @@ class Audit:
             found.append(
                 f"{self.shared_groups:,} groups have images in the official test as well: the "
                 "test does not measure new groups."
+            )
+        if self.test_groups is not None:
+            found.append(warn_of_groups(self.n_test, self.test_groups))
+        if self.held_copies > COPIES_SHARE * self.n_validated:
+            found.append(
+                f"{self.held_copies:,} of {self.n_validated:,} validation images are exact copies "
+                "of images that are learned from: choices and validation scores favour models that "
+                "know images by heart; remove the copies."
             )
         if self.conflicts:
             found.append(
@@ -106,6 +123,11 @@ class Audit:
                 f"correlation of {self.near_threshold:g} or more; {looked} test images looked at",
             ),
             ("copies within development", copies, "they count twice in training"),
+            (
+                "copies between training and validation",
+                self.held_copies,
+                f"a validation score is too good; warned of above {COPIES_SHARE:.0%} of its images",
+            ),
             ("copies with different labels", len(self.conflicts), "at least one label is wrong"),
             ("blank images", len(self.blank), f"all pixels within {BLANK_RANGE} grey levels"),
             (
@@ -156,6 +178,8 @@ def audit_split(split: Split) -> Audit:
         class_counts=tuple(zip(split.class_names, counts.tolist(), strict=True)),
         duplicates=duplicates,
         conflicts=tuple(rows for rows in duplicates if len(set(split.labels[list(rows)])) > 1),
+        n_validated=len(np.unique(split.validation_rows)),
+        held_copies=_count_held_copies(digests, split),
         leaked=leaked,
         near=near.pairs,
         near_checked=near.checked,
@@ -163,7 +187,34 @@ def audit_split(split: Split) -> Audit:
         blank=blank,
         outliers=find_outliers(split.images, split.labels, split.image_shape),
         shared_groups=_count_shared(split.groups, split.test.groups),
+        test_groups=count_groups(split.test.groups),
     )
+
+
+def count_groups(groups: Indices | None) -> int | None:
+    """Return the number of groups; None where there are none, or each row is one of its own."""
+    if groups is None:
+        return None
+    count = len(np.unique(groups))
+    return None if count == len(groups) else count
+
+
+def warn_of_groups(n_test: int, n_groups: int) -> str:
+    """Return what scores on grouped test images do not say, as one sentence."""
+    return (
+        f"the {n_test:,} test images come in {n_groups:,} groups: intervals and p values take "
+        "images as independent, so intervals are too narrow and p values too small."
+    )
+
+
+def _count_held_copies(digests: list[bytes], split: Split) -> int:
+    """Count the rows that some round holds out while it learns from the very same image."""
+    _, image_of = np.unique(digests, return_inverse=True)
+    held = [
+        part.held_rows[np.isin(image_of[part.held_rows], image_of[part.fit_rows])]
+        for part in split.rounds
+    ]
+    return len(np.unique(np.concatenate(held))) if held else 0
 
 
 def _group_duplicates(digests: list[bytes]) -> tuple[tuple[int, ...], ...]:

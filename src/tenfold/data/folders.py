@@ -21,6 +21,11 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", 
 PREFIX_GROUPS = "prefix"
 
 _THREADS = 4
+_PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+}
 
 
 def read_class_folders(
@@ -34,7 +39,8 @@ def read_class_folders(
     The folders' names are the class names. Hidden files and folders are skipped.
 
     Args:
-        folder: Holds the class folders, or ``train`` and, optionally, ``test`` with class folders.
+        folder: Holds the class folders, or ``train`` and, optionally, ``test`` with class folders
+            (also called ``training`` and ``testing``).
         group_column: ``"prefix"`` groups files of the same name up to the first ``_`` or ``-``.
         image_shape: Height and width to resize to; None: all pictures must have one size.
 
@@ -42,7 +48,8 @@ def read_class_folders(
         The rows.
 
     Raises:
-        CorruptDataError: A picture is damaged, a class folder empty, or sizes differ.
+        CorruptDataError: A picture is damaged, a class folder empty, sizes differ, or there are
+            parts that tenfold does not take, such as ``val``.
         ConfigError: ``group_column`` is something else.
     """
     if group_column not in (None, PREFIX_GROUPS):
@@ -51,14 +58,48 @@ def read_class_folders(
             f"allowed is {PREFIX_GROUPS!r}: the part of a file's name before the first _ or -"
         )
         raise ConfigError([problem])
-    parts = {path.name.lower(): path for path in _folders(folder)}
-    official = "train" in parts and set(parts) <= {"train", "test"}
+    parts = _find_parts(folder)
     grouped = group_column is not None
-    train = _read_part(parts["train"] if official else folder, image_shape, grouped=grouped)
+    train = _read_part(parts.get("train", folder), image_shape, grouped=grouped)
     test = None
-    if official and "test" in parts:
+    if "test" in parts:
         test = _read_part(parts["test"], image_shape, grouped=grouped)
     return RawData(train, test, rule=AS_THEY_ARE)
+
+
+def _find_parts(folder: Path) -> dict[str, Path]:
+    """Return the folders of ``train`` and perhaps ``test``; none where the folders are classes."""
+    found: dict[str, list[Path]] = {}
+    others = []
+    for path in sorted(_folders(folder)):
+        part = _PARTS.get(path.name.lower())
+        if part is None:
+            others.append(path)
+        else:
+            found.setdefault(part, []).append(path)
+    named = [path for paths in found.values() for path in paths]
+    if "train" not in found or (others and (len(found) < 2 or any(map(_has_pictures, named)))):
+        return {}
+    if others:
+        raise CorruptDataError(
+            f"{folder}: {found['train'][0].name}/ holds folders as a part of the data does, and "
+            f"{others[0].name}/ lies beside it; move it elsewhere, or into the parts if it is a "
+            "class"
+        )
+    if "validation" in found:
+        raise CorruptDataError(
+            f"{folder}: move the pictures of {found['validation'][0].name}/ into the class folders "
+            f"of {found['train'][0].name}/: tenfold makes its own validation rows"
+        )
+    for paths in found.values():
+        if len(paths) > 1:
+            names = " and ".join(f"{path.name}/" for path in paths)
+            raise CorruptDataError(f"{folder}: {names} mean the same part; put them together")
+    return {part: path for part, (path,) in found.items()}
+
+
+def _has_pictures(folder: Path) -> bool:
+    return any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from tenfold.data.dataset import Dataset
 from tenfold.data.fetch import fetch_dataset, find_data_dir, read_verified
 from tenfold.data.idx import parse_idx
 from tenfold.data.raw import Array, RawData, RawRows, check_shape, encode
-from tenfold.data.readers import read_path
+from tenfold.data.readers import find_path, read_path
 from tenfold.data.sampling import pick, seeded
 from tenfold.data.sealed import SealedTest
 from tenfold.data.usps import parse_usps
@@ -57,7 +57,7 @@ def load_dataset(
 
     Raises:
         UnknownDatasetError: No such name.
-        DatasetNotFoundError: No such file or folder.
+        DatasetNotFoundError: No such file or folder, or none that can be reached.
         CorruptDataError: A file is damaged or contradicts itself; it is named.
         ConfigError: An option does not fit the data.
         DownloadError: No mirror could give a file.
@@ -78,7 +78,7 @@ def load_dataset(
         check_shape(entry.shape, image_shape, where=name)
         title = entry.title
     else:
-        path = Path(source).expanduser()
+        path = find_path(source)
         if isinstance(source, str) and not path.exists() and path.name == name and not path.suffix:
             raise UnknownDatasetError(
                 f"there is no data set, file or folder {name!r}. {nearest(name, names)}"

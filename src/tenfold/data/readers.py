@@ -14,6 +14,29 @@ from tenfold.errors import ConfigError, CorruptDataError, DatasetNotFoundError
 _CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.bz2", ".tsv", ".tsv.gz")
 
 
+def find_path(source: str | Path) -> Path:
+    """Return a path without ``~``, which may lead nowhere, and see that one may look there.
+
+    Args:
+        source: The path as it was given.
+
+    Raises:
+        DatasetNotFoundError: Nobody can tell what is there: no permission, no such user, a name
+            that no file can have.
+    """
+    try:
+        path = Path(source).expanduser()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
+        raise DatasetNotFoundError(
+            f"{source} cannot be reached: {reason}; give a path that you may read"
+        ) from error
+    return path
+
+
 def read_path(
     path: Path,
     *,

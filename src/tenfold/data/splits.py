@@ -80,7 +80,8 @@ class Split:
         """Return the rows that a round learns from, and those that may end its fit early.
 
         Never those that it is scored by: with cross-validation a tenth of each class leaves the
-        rows that are learned from; else the select rows decide, as they do all else.
+        rows that are learned from, by whole groups where each side then has every class; else the
+        select rows decide, as they do all else.
 
         Args:
             part: One of ``rounds``.
@@ -92,7 +93,13 @@ class Split:
         if not self.cross_validated:
             return rows, self.validation_rows[self.select]
         rng = seeded(f"{self.key}:{part.held_rows.tolist()}:stopping")
-        stops = pick(self.labels[rows], round(len(rows) / 10), rng, at_least=1, leave=1)
+        labels = self.labels[rows]
+        stops = np.zeros(len(rows), dtype=np.bool_)
+        if self.groups is not None:
+            stops = deal_groups(labels, self.groups[rows], (0.1, 0.9), rng) == 0
+        classes = np.unique(labels)
+        if any(len(np.unique(labels[side])) < len(classes) for side in (stops, ~stops)):
+            stops = pick(labels, round(len(rows) / 10), rng, at_least=1, leave=1)
         return rows[~stops], rows[stops]
 
 
@@ -131,12 +138,16 @@ def make_split(
     carve = test_fraction if dataset.test is None else 0.0
     cross_validated = round(len(dataset) * (1 - carve)) < cv_below
     n_parts = cv_folds if cross_validated else 3
-    _check_enough(dataset, n_parts + (carve > 0))
+    n_least = 2 if cross_validated else n_parts
+    _check_enough(dataset, n_parts + (carve > 0), n_least + (carve > 0))
     seed = f"split-{SPLIT_VERSION}:{dataset.fingerprint}"
     pool = _Pool(dataset.images, dataset.labels, dataset.groups, dataset.class_names)
     test = dataset.test
     if test is None:
-        pool, test = _carve_test(pool, carve, n_parts, seed)
+        sealed = _draw_test(pool, carve, n_parts, seed)
+        if pool.groups is not None:
+            _check_present(pool, sealed, "the test rows")
+        pool, test = _seal(pool, sealed)
     if cross_validated:
         train = np.arange(len(pool.labels))
         rounds = _fold(pool, cv_folds, cv_repeats, seed)
@@ -168,6 +179,48 @@ def make_split(
             else {"validation_fraction": validation_fraction},
             test_fraction,
         ),
+    )
+
+
+def split_for_looking(dataset: Dataset) -> Split:
+    """Split a data set of which nothing is learned, so that no class is too small for it.
+
+    Args:
+        dataset: What to split.
+
+    Returns:
+        The split as `make_split` makes it by default; where that refuses, one that has the test
+        but no rounds, and whose description says why.
+    """
+    try:
+        return make_split(dataset)
+    except SplitError as error:
+        refusal = error
+    pool = _Pool(dataset.images, dataset.labels, dataset.groups, dataset.class_names)
+    test = dataset.test
+    if test is None:
+        seed = f"split-{SPLIT_VERSION}:{dataset.fingerprint}"
+        pool, test = _seal(pool, _draw_test(pool, 0.2, 1, seed))
+    kind = "carved-out" if dataset.test is None else "official"
+    none = np.zeros(0, dtype=np.int64)
+    return Split(
+        images=pool.images,
+        labels=pool.labels,
+        groups=pool.groups,
+        class_names=dataset.class_names,
+        image_shape=dataset.image_shape,
+        train=np.arange(len(pool.labels)),
+        rounds=(),
+        validation_rows=none,
+        select=none == 0,
+        calibrate=none == 0,
+        test=test,
+        cross_validated=True,
+        description=(
+            f"{len(pool.labels):,} development images; {len(test):,} {kind} test images are "
+            f"sealed. An experiment with default settings refuses these data: {refusal}."
+        ),
+        key=_key(dataset, {}, 0.2),
     )
 
 
@@ -215,14 +268,18 @@ class _Pool:
         return _Pool(self.images[rows], self.labels[rows], groups, self.class_names)
 
 
-def _carve_test(pool: _Pool, fraction: float, n_parts: int, seed: str) -> tuple[_Pool, SealedTest]:
+def _draw_test(pool: _Pool, fraction: float, leave: int, seed: str) -> Mask:
+    """Draw the test rows, and leave each class so many others where there are no groups."""
     rng = seeded(f"{seed}:test")
     if pool.groups is None:
         n = round(len(pool.labels) * fraction)
-        sealed = pick(pool.labels, n, rng, at_least=1, leave=n_parts)
-    else:
-        sealed = deal_groups(pool.labels, pool.groups, (fraction, 1 - fraction), rng) == 0
-        _check_present(pool, sealed, "the test rows")
+        return pick(pool.labels, n, rng, at_least=1, leave=leave)
+    sealed: Mask = deal_groups(pool.labels, pool.groups, (fraction, 1 - fraction), rng) == 0
+    return sealed
+
+
+def _seal(pool: _Pool, sealed: Mask) -> tuple[_Pool, SealedTest]:
+    """Take the test rows out of the pool."""
     held, rest = pool.take(sealed), pool.take(~sealed)
     return rest, SealedTest(held.images, held.labels, held.groups)
 
@@ -281,16 +338,17 @@ def _check_settings(
         raise ConfigError(problems)
 
 
-def _check_enough(dataset: Dataset, need: int) -> None:
-    """See that every class has an image, or a group, for each part."""
+def _check_enough(dataset: Dataset, need: int, least: int) -> None:
+    """See that every class has an image, or a group, for each part; ``least``: of fewer folds."""
     what = "images" if dataset.groups is None else "groups"
     for index, name in enumerate(dataset.class_names):
         rows = dataset.labels == index
         count = rows.sum() if dataset.groups is None else len(np.unique(dataset.groups[rows]))
         if count < need:
+            advice = "add some, remove the class, or lower cv_folds"
             raise SplitError(
                 f"{dataset.name}: class {name!r} has {count} {what}, and the split needs {need}, "
-                f"one for each part; add some, remove the class, or lower cv_folds"
+                f"one for each part; {advice if count >= least else 'add some or remove the class'}"
             )
 
 

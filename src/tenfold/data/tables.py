@@ -142,6 +142,8 @@ def _is_header(cells: Sequence[str], where: str) -> bool:
 
 
 def _is_number(cell: str) -> bool:
+    if "_" in cell:  # Python's own digit separator
+        return False
     try:
         float(cell)
     except ValueError:

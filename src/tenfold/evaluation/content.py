@@ -57,6 +57,7 @@ class ReportInput:
         created: When, as text.
         description: What the experiment is about, in the user's words.
         warnings: What makes the numbers doubtful, one sentence each.
+        test_groups: Groups that the test images come in; None where each stands alone.
         audit_rows: The data check: what was looked for, how many were found, what it means.
         sample_images: ``(s, height * width)``, 0 to 255, from the development images.
         sample_labels: ``(s,)`` class indices.
@@ -66,6 +67,8 @@ class ReportInput:
         calibrate_labels: ``(c,)`` class indices of the rows that thresholds are chosen on; read
             for two classes only.
         calibrate_probabilities: ``(c, k)``, given to them by the winner's train fit.
+        calibrate_repeats: How often each image is among those rows: once for each repeat of
+            cross-validation.
         targets: ``("precision", 0.9)`` and the like: what thresholds are chosen for.
         insides: What networks show of themselves, by the key of the fit that is tested.
         studies: The studies that the rows come from.
@@ -85,6 +88,7 @@ class ReportInput:
     created: str
     description: str = ""
     warnings: Sequence[str] = ()
+    test_groups: int | None = None
     audit_rows: Sequence[tuple[str, int, str]] = ()
     sample_images: Pixels | None = field(default=None, repr=False)
     sample_labels: IntArray | None = field(default=None, repr=False)
@@ -93,6 +97,7 @@ class ReportInput:
     test_probabilities: FloatArray | None = field(default=None, repr=False)
     calibrate_labels: IntArray | None = field(default=None, repr=False)
     calibrate_probabilities: FloatArray | None = field(default=None, repr=False)
+    calibrate_repeats: int = 1
     targets: Sequence[tuple[str, float]] = TARGETS
     insides: Mapping[str, Inside] = field(default_factory=dict, repr=False)
     studies: Sequence[StudyHistory] = ()
@@ -160,7 +165,9 @@ def choose_thresholds(report: ReportInput) -> tuple[ChosenThreshold, ...]:
         except ScoreInputError:
             chosen.append(ChosenThreshold(target, wanted, None, None))
             continue
-        on_validation = at_threshold(labels, probabilities, threshold)
+        on_validation = at_threshold(
+            labels, probabilities, threshold, repeats=report.calibrate_repeats
+        )
         on_test = at_threshold(*predicted, threshold)
         chosen.append(ChosenThreshold(target, wanted, on_validation, on_test))
     return tuple(chosen)

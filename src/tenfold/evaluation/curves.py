@@ -157,13 +157,16 @@ def threshold_for(
     return float(curve.thresholds[best])
 
 
-def at_threshold(labels: IntArray, probabilities: FloatArray, threshold: float) -> OperatingPoint:
+def at_threshold(
+    labels: IntArray, probabilities: FloatArray, threshold: float, *, repeats: int = 1
+) -> OperatingPoint:
     """Report what a threshold does.
 
     Args:
         labels: ``(n,)`` of 0 and 1.
         probabilities: ``(n,)`` of the second class, or ``(n, 2)``.
         threshold: A probability of at least this counts as the second class.
+        repeats: How often each image is among the rows; in the intervals it counts once.
     """
     called = _of_second(probabilities) >= threshold
     positive = np.asarray(labels) == 1
@@ -171,10 +174,10 @@ def at_threshold(labels: IntArray, probabilities: FloatArray, threshold: float) 
     fn, tn = int(np.sum(~called & positive)), int(np.sum(~called & ~positive))
     return OperatingPoint(
         threshold=threshold,
-        precision=wilson_interval(tp, tp + fp),
-        recall=wilson_interval(tp, tp + fn),
+        precision=wilson_interval(tp / repeats, (tp + fp) / repeats),
+        recall=wilson_interval(tp / repeats, (tp + fn) / repeats),
         f1=2 * tp / max(2 * tp + fp + fn, 1),
-        accuracy=wilson_interval(tp + tn, tp + fp + fn + tn),
+        accuracy=wilson_interval((tp + tn) / repeats, (tp + fp + fn + tn) / repeats),
         true_positives=tp,
         false_positives=fp,
         false_negatives=fn,

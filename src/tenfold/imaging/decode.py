@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
 from tenfold.errors import ImageError
 
@@ -68,17 +69,31 @@ def _read(path: Path, max_bytes: int) -> bytes:
 
 def _decode(encoded: bytes, name: str, max_pixels: float) -> npt.NDArray[np.uint8]:
     with Image.open(BytesIO(encoded), formats=FORMATS) as opened:
-        width, height = opened.size
-        if width * height > max_pixels:
-            raise ImageError(
-                f"{name} is {width}x{height} pixels, allowed are {max_pixels:,.0f} in all; "
-                "make it smaller"
-            )
+        _check_pixels(opened.size, name, max_pixels)
+        if isinstance(opened, TiffImageFile):
+            _check_tiles(opened, name, max_pixels)
         opened.load()
         upright = ImageOps.exif_transpose(opened)
     if upright.mode in _DEEP_MODES:
         return _deep_to_grey(np.asarray(upright), name)
     return np.array(_on_white(upright), dtype=np.uint8)
+
+
+def _check_pixels(size: tuple[int, int], name: str, max_pixels: float) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name} is {width}x{height} pixels, allowed are {max_pixels:,.0f} in all; "
+            "make it smaller"
+        )
+
+
+def _check_tiles(opened: TiffImageFile, name: str, max_pixels: float) -> None:
+    """See that a tile is not too large: it is unpacked whole, however small the picture is."""
+    width, height = (opened.tag_v2.get(tag, 1) for tag in (TILEWIDTH, TILELENGTH))
+    if not (isinstance(width, int) and isinstance(height, int)):
+        raise TypeError("the size of its tiles is no whole number")
+    _check_pixels((width, height), f"a tile of {name}", max_pixels)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -32,7 +32,8 @@ def normalize_image(
     leaves a margin, the ink is cut out, scaled into a box of 20/28 of the frame with its aspect
     kept, made to reach the full range, and laid so that its centre of mass is in the middle
     (LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document
-    recognition", section III.A). Where the style fills the frame, the picture is only resized.
+    recognition", section III.A). Where the style fills the frame, the picture is only resized; and
+    turned as the ink of the style is, unless that is mixed.
 
     Args:
         grey: ``(height, width)`` uint8, 0 is black.
@@ -52,7 +53,8 @@ def normalize_image(
             f"got {grey.dtype} of shape {grey.shape}"
         )
     if style.fills_frame:
-        turned = 255 - grey if ink_is_dark(grey) != (style.ink == "dark") else grey
+        turns = style.ink != "mixed" and ink_is_dark(grey) != (style.ink == "dark")
+        turned = 255 - grey if turns else grey
         return np.rint(_resized(turned.astype(np.float64), image_shape)).astype(np.uint8)
     contrast = int(grey.max()) - int(grey.min())
     levels = ink_levels(grey)

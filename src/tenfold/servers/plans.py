@@ -62,11 +62,18 @@ def prefect_environ(workspace: Workspace) -> dict[str, str]:
     }
 
 
+def mlflow_elsewhere() -> str | None:
+    """Return the address of the MLflow server that `MLFLOW_TRACKING_URI` names, if it does."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return uri if uri.startswith(("http://", "https://")) else None
+
+
 def mlflow_plan(workspace: Workspace, *, host: str = LOOPBACK, port: int) -> ServerPlan:
     """Return the plan of an MLflow server on what the workspace remembers.
 
     Args:
-        workspace: Holds its database, unless `MLFLOW_TRACKING_URI` names another.
+        workspace: Holds its database, unless `MLFLOW_TRACKING_URI` names another; where it names a
+            server, there is none to plan: see `mlflow_elsewhere`.
         host: Address to listen on.
         port: Port to listen on.
 
