@@ -90,22 +90,27 @@ def test_dropout_and_batch_norm_are_off_when_it_predicts():
     assert not network.training
 
 
-def test_early_stopping_keeps_the_best_epoch():
-    rows, held = rows_of(60), rows_of(200, seed=1)
-    losses = []
+def overfitted(epochs, patience):
+    """Return each epoch's validation loss, that of the network in the end, and its epoch."""
+    losses, held = [], rows_of(200, seed=1)
     network, epoch = trained(
-        rows,
+        rows_of(60),
         validation=held,
-        epochs=200,
-        patience=3,
+        epochs=epochs,
+        patience=patience,
         learning_rate=0.05,
         schedule="constant",
         on_epoch=lambda _, report: losses.append(report["val_loss"]),
     )
+    return losses, evaluate(network, held)["loss"], epoch
+
+
+def test_early_stopping_keeps_the_best_epoch():
+    losses, loss, epoch = overfitted(epochs=200, patience=3)
     assert len(losses) < 200
     assert epoch == len(losses) - 3
     assert losses[epoch - 1] == min(losses)
-    assert evaluate(network, held)["loss"] == pytest.approx(min(losses))
+    assert loss == pytest.approx(min(losses))
 
 
 def test_patience_without_validation_rows_trains_to_the_end():
@@ -114,19 +119,10 @@ def test_patience_without_validation_rows_trains_to_the_end():
 
 
 def test_the_best_epoch_is_kept_where_patience_does_not_run_out():
-    losses, held = [], rows_of(200, seed=1)
-    network, epoch = trained(
-        rows_of(60),
-        validation=held,
-        epochs=40,
-        patience=50,
-        learning_rate=0.05,
-        schedule="constant",
-        on_epoch=lambda _, report: losses.append(report["val_loss"]),
-    )
+    losses, loss, epoch = overfitted(epochs=40, patience=50)
     assert len(losses) == 40
     assert epoch == 1 + losses.index(min(losses)) < 40
-    assert evaluate(network, held)["loss"] == pytest.approx(min(losses))
+    assert loss == pytest.approx(min(losses))
 
 
 def test_a_training_that_never_has_a_loss_says_so_and_claims_no_epochs(caplog):
