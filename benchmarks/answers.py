@@ -34,7 +34,7 @@ def measure(spec: Mapping[str, Any]) -> dict[str, Any]:
     from tenfold.config import load_settings
     from tenfold.data import load_dataset, make_split
     from tenfold.export import export_onnx, fit_outlier_rule
-    from tenfold.models import build_model, fit_calibrator, raw_scores
+    from tenfold.models import build_model, calibrate
 
     split = make_split(load_dataset(spec["dataset"], data_dir=load_settings().data_dir), cv_below=0)
     rows = split.train[: spec["max_images"]]
@@ -51,8 +51,7 @@ def measure(spec: Mapping[str, Any]) -> dict[str, Any]:
     model.fit(images, codes)
     fit_s = time.perf_counter() - started
     if hasattr(model, "calibrator_"):
-        scores = raw_scores(model, split.images[held])
-        model.calibrator_ = fit_calibrator(scores, split.labels[held])
+        model.calibrator_ = calibrate(model, split.images[held], split.labels[held])
     started = time.perf_counter()
     rule = fit_outlier_rule(model, images, codes, split.images[held])
     graph = export_onnx(model, outlier=rule)

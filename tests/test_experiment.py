@@ -212,6 +212,19 @@ def test_scikit_learns_own_estimators_take_part_and_margins_are_calibrated(works
     assert "neither predict_proba nor decision_function" in result.failed[0].error
 
 
+def test_probabilities_are_calibrated_and_those_of_a_refit_as_of_its_train_fit(workspace):
+    changes = {"models": ["random_forest"], "dataset": {"cv_below": 0}}
+    train, refit = (
+        run_experiment(config(**changes, refit=refit)).leaderboard.rows[0]
+        for refit in ("none", "winner")
+    )
+    assert train.calibration["kind"] == "probabilities"
+    assert train.calibration["temperature"] < 0.7  # trees vote for many classes: unsure by far
+    assert refit.calibration == train.calibration
+    assert refit.key == train.key
+    assert train.scores.ece.value < 0.05 > refit.scores.ece.value
+
+
 def test_a_failing_trial_is_a_failed_row_and_the_others_go_on(workspace, runs, own_source):
     entry = {"model": "majority:Majority", "params": {"share": -1}}
     result = run_experiment(config(models=[entry, "sgd"]))

@@ -28,7 +28,7 @@ class FitExport:
         estimator: What was fitted.
         split: The data.
         fit_rows: Development rows that the fit saw.
-        calibrator: What makes probabilities of its scores; None: it gives them itself.
+        calibrator: What makes probabilities of its scores; None: they are taken as they are.
         validation: Probabilities of the validation rows by fits that had not seen them; None for a
             refit, which has seen them all.
         limits: For a refit, the limits of outliers that the train fit found.

@@ -19,19 +19,12 @@ from tenfold.config import DatasetConfig
 from tenfold.data import Dataset, Round, Split, load_dataset, make_split
 from tenfold.errors import CorruptDataError, PredictionError
 from tenfold.heap import give_back
-from tenfold.models import Calibrator, build_model, fit_calibrator
-from tenfold.outcomes import (
-    Fitted,
-    Outcome,
-    gives_margins,
-    outcome_of_folds,
-    outcomes_of,
-    scores_of_each,
-)
+from tenfold.models import Calibrator, build_model, fit_calibrator, gives_margins
+from tenfold.outcomes import Fitted, Outcome, outcome_of_folds, outcomes_of, scores_of_each
 from tenfold.records import Floats, Numerics, Predictions, Trial, Views, fault_of, from_text
 
 #: Raised when what a worker computes from a fit changes: older results are not reused then.
-FITTING_VERSION = 3
+FITTING_VERSION = 4
 
 #: What `read_folder` reads; the first is complete when the others are.
 TRIAL_FILES = ("trial.json", "predictions.npz", "views.npz")
@@ -243,13 +236,16 @@ class _Unit:
         labels = split.labels[split.validation_rows]
         done = []
         for row, fit in ready:
-            raw, calibrator = np.concatenate(row.scores), None
-            if gives_margins(fit.estimator):
-                calibrator = fit_calibrator(raw[split.calibrate], labels[split.calibrate])
-                raw = calibrator.probabilities(raw)
-            chosen = _agreed(row.chosen)
-            found = replace(fit, chosen=chosen, calibrator=calibrator, validation=raw)
-            done.append((row, found))
+            raw, margins = np.concatenate(row.scores), gives_margins(fit.estimator)
+            if not margins:
+                _check(row.trial, "validation", raw)
+            calibrator = fit_calibrator(
+                raw[split.calibrate],
+                labels[split.calibrate],
+                kind=None if margins else "probabilities",
+            )
+            found = replace(fit, chosen=_agreed(row.chosen), calibrator=calibrator)
+            done.append((row, replace(found, validation=found.probabilities(raw))))
         self._keep(done)
 
     def _refitted(self, ready: _Ready) -> None:
@@ -257,14 +253,15 @@ class _Unit:
         names, done = self.split.class_names, []
         for row, fit in ready:
             assert row.base is not None, "a refit repeats a train fit"
-            chosen, known, limits = (
-                row.base[name] for name in ("chosen", "calibration", "outlier")
-            )
-            calibrator = Calibrator.from_dict(known) if known else None
             held = row.base.get("held")
-            validation = None if held is None else from_text(held, n_classes=len(names))
-            found = replace(fit, chosen=chosen, calibrator=calibrator, limits=limits)
-            done.append((row, replace(found, validation=validation)))
+            found = replace(
+                fit,
+                chosen=row.base["chosen"],
+                calibrator=Calibrator.from_dict(row.base["calibration"]),
+                validation=None if held is None else from_text(held, n_classes=len(names)),
+                limits=row.base["outlier"],
+            )
+            done.append((row, found))
         self._keep(done)
 
     def _keep(self, done: _Ready) -> None:

@@ -19,8 +19,8 @@ from tenfold.exporting import FitExport
 from tenfold.files import write_text
 from tenfold.graphs import FittedGraph
 from tenfold.heap import give_back
-from tenfold.models import Calibrator, model_bytes
-from tenfold.records import Floats, Predictions, Views
+from tenfold.models import Calibrator, gives_margins, model_bytes
+from tenfold.records import Floats, Predictions, Views, fault_of
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Fitted:
         fitted_with: Keys of the trials that the fit answers.
         history: Per step, what the fit reported.
         chosen: Decisions that a refit repeats.
-        calibrator: What makes probabilities of its scores; None: it gives them itself.
+        calibrator: What makes probabilities of its scores; None: they are taken as they are.
         validation: Probabilities of the validation rows; None for a refit of what was fitted on
             the training rows.
         limits: For a refit, the limits of outliers that the train fit found.
@@ -59,8 +59,18 @@ class Fitted:
     limits: Mapping[str, Any] | None = None
 
     def probabilities(self, scores: Floats) -> Floats:
-        """Return probabilities of what `scores_of_each` returned."""
-        return scores if self.calibrator is None else self.calibrator.probabilities(scores)
+        """Return probabilities of what `scores_of_each` returned.
+
+        A class that the fit never saw stays impossible.
+        """
+        if self.calibrator is None:
+            return scores
+        found = self.calibrator.probabilities(scores)
+        unseen = np.setdiff1d(np.arange(found.shape[1]), self.estimator.classes_)
+        if unseen.size:
+            found[:, unseen] = 0.0
+            found /= found.sum(axis=1, keepdims=True)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +123,9 @@ def outcomes_of(fits: Sequence[Fitted], split: Split, *, timed: bool = False) ->
     give_back()
     for fit, given in zip(fits, scores, strict=True):
         started = time.perf_counter()
-        test = fit.probabilities(given)
+        # What is no probability stays as it is, for whoever checks what is kept to tell.
+        usable = gives_margins(fit.estimator) or fault_of(given) is None
+        test = fit.probabilities(given) if usable else given
         predict_s = shared_s + time.perf_counter() - started
         outcome = _outcome(fit, split, test, 1e6 * predict_s / len(images))
         if timed:
@@ -165,7 +177,7 @@ def outcome_of_folds(fit: Fitted, split: Split, rounds: Sequence[Mapping[str, fl
 
 
 def scores_of_each(estimators: Sequence[Any], images: Rows, n_classes: int) -> list[Floats]:
-    """Return margins where a calibrator turns them into probabilities, else probabilities.
+    """Return what a calibrator is fitted on: margins, or of other estimators probabilities.
 
     Args:
         estimators: Of one class, ready together.
@@ -200,13 +212,6 @@ def scores_of_each(estimators: Sequence[Any], images: Rows, n_classes: int) -> l
         _aligned(one, np.asarray(scores), n_classes, 0.0)
         for one, scores in zip(estimators, found, strict=True)
     ]
-
-
-def gives_margins(estimator: Any) -> bool:
-    """Say whether a calibrator must make probabilities of what the estimator gives."""
-    return hasattr(estimator, "calibrator_") or (
-        hasattr(estimator, "decision_function") and not hasattr(estimator, "predict_proba")
-    )
 
 
 def _aligned(estimator: Any, scores: Floats, n_classes: int, missing: float) -> Floats:

@@ -318,7 +318,7 @@ class TrialResult:
         fitted_with: Keys of the trials that this fit answered, this one's among them; empty in
             older results, where it answered one.
         chosen: Decisions that a refit repeats, for example ``{"epochs": 7}``.
-        calibration: The calibrator as plain values; None when the model needs none.
+        calibration: The calibrator as plain values; None when failed.
         history: Per step, what the fit reported.
         predictions: None when failed.
         views: What a network shows of itself; None of other models and of older results.

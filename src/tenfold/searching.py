@@ -23,7 +23,8 @@ from tenfold.search import Asked, Study, StudyPlan, StudyStorage, Watch, owner_n
 from tenfold.workbench import Workbench, local_executor
 from tenfold.worker import Caller
 
-#: What a fit reports after each step, by the objective that it stands for.
+#: What a fit reports after each step, by the objective that it stands for; a loss is reported
+#: before calibration, which a trial has at its end.
 _REPORTED = {"accuracy": "val_accuracy", "log_loss": "val_loss"}
 _LOOK_S = 2.0
 

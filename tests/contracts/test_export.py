@@ -9,7 +9,7 @@ from tenfold.config import PARAMS
 from tenfold.export import OPSET, export_onnx, fit_outlier_rule
 from tenfold.export.outliers import outlier_features
 from tenfold.inference import OnnxClassifier
-from tenfold.models import build_model, fit_calibrator, list_models, raw_scores
+from tenfold.models import build_model, calibrate, list_models, raw_scores
 
 # Small and quick; what is learned does not matter here.
 SMALL = {
@@ -142,7 +142,7 @@ def test_classes_that_it_never_saw_have_no_probability(name, digits):
 
 def test_a_calibrator_is_inside(name, digits, fitted):
     images, labels = digits
-    calibrator = fit_calibrator(raw_scores(fitted, images[300:]), labels[300:])
+    calibrator = calibrate(fitted, images[300:], labels[300:])
     answers = OnnxClassifier(export_onnx(fitted, calibrator=calibrator)).answer(images)
     expected = calibrator.probabilities(raw_scores(fitted, images))
     assert answers.probabilities == pytest.approx(expected, abs=TOLERANCE)

@@ -17,7 +17,7 @@ from tenfold.bundle import write_bundle
 from tenfold.config import PARAMS
 from tenfold.errors import ConfigError, ModelInputError
 from tenfold.export import export_onnx
-from tenfold.models import build_model, fit_calibrator, get_spec, list_models, raw_scores
+from tenfold.models import build_model, calibrate, get_spec, list_models, raw_scores
 from tenfold.models.calibration import Calibrator
 
 # Enough to learn something, little enough to be quick; a model that is not named takes its
@@ -212,9 +212,8 @@ def test_images_to_predict_that_break_a_rule_are_refused(name, digits, fitted):
 
 def test_its_scores_can_be_calibrated(name, digits, fitted):
     images, labels = digits
-    scores = raw_scores(fitted, images[300:])
-    calibrator = fit_calibrator(scores, labels[300:])
-    probabilities = calibrator.probabilities(scores)
+    calibrator = calibrate(fitted, images[300:], labels[300:])
+    probabilities = calibrator.probabilities(raw_scores(fitted, images[300:]))
     assert (fitted.classes_[probabilities.argmax(axis=1)] == fitted.predict(images[300:])).all()
     if hasattr(fitted, "calibrator_"):
         assert isinstance(fitted.calibrator_, Calibrator)
@@ -226,7 +225,7 @@ def test_its_scores_can_be_calibrated(name, digits, fitted):
 def test_its_bundle_answers_as_it_does(name, digits, fitted, tmp_path):
     images = digits[0][300:]
     probabilities = fitted.predict_proba(images)
-    calibrator = fit_calibrator(raw_scores(fitted, images), digits[1][300:])
+    calibrator = calibrate(fitted, images, digits[1][300:])
     calibrated = calibrator.probabilities(raw_scores(fitted, images))
     for given, expected in ((None, probabilities), (calibrator, calibrated)):
         bundle = write_bundle(

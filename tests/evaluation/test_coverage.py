@@ -94,3 +94,45 @@ def test_calibration_error_of_an_overconfident_model_covers():
     intervals = (calibration_error_interval(*draw(), draws=200) for _ in range(draws))
     share = share_covering(gap, intervals, draws=draws)
     assert share == pytest.approx(0.95, abs=0.035)
+
+
+@pytest.mark.parametrize("positives", [1, 2, 3, 5, 10])
+def test_roc_auc_of_a_few_images_covers(positives):
+    rng = np.random.default_rng(6)
+    truth, draws = 0.9, 400
+    shift = NormalDist().inv_cdf(truth) * np.sqrt(2)
+    labels = np.repeat([0, 1], [300, positives])
+
+    def draw():
+        scores = np.concatenate([rng.normal(size=300), rng.normal(shift, 1, positives)])
+        return labels, np.column_stack([-scores, scores])
+
+    intervals = (roc_auc_interval(*draw()) for _ in range(draws))
+    assert share_covering(truth, intervals, draws=draws) > 0.93
+
+
+@pytest.mark.parametrize(("recall", "false"), [(0.1, 0.001), (0.5, 0.01), (0.95, 0.002)])
+def test_macro_scores_with_a_small_class_cover(recall, false):
+    rng = np.random.default_rng(7)
+    sizes, draws = np.array([[300], [10]]), 400
+    rates = np.array([[1 - false, false], [1 - recall, recall]])
+    truth = mean_f1(rates * sizes, weighted=False)
+    intervals = [
+        average_classes(
+            np.stack([rng.multinomial(size, rate) for (size,), rate in rows]), draws=300
+        )
+        for rows in (list(zip(sizes, rates, strict=True)) for _ in range(draws))
+    ]
+    f1 = [interval.f1_macro for interval in intervals]
+    assert share_covering(truth, f1, draws=draws) > 0.9
+    recalls = [interval.recall_macro for interval in intervals]
+    assert share_covering(rates.diagonal().mean(), recalls, draws=draws) > 0.9
+
+
+def test_a_calibrated_model_without_a_mistake_may_be_calibrated():
+    sure = np.random.default_rng(8).uniform(0.98, 0.999, 120)
+    right = np.ones(120, dtype=np.int64)
+    found = calibration_error_interval(right, np.column_stack([1 - sure, sure]))
+    assert found.low == pytest.approx(0, abs=1e-6)
+    certain = calibration_error_interval(right, np.tile([0.4, 0.6], (120, 1)))
+    assert certain.low > 0.3  # of 120 rows that are right as often as they are sure, 48 are wrong

@@ -39,8 +39,8 @@ def test_with_a_class_count_labels_must_be_indices(digits, rename, count):
 
 def test_a_calibrator_of_the_other_kind_is_refused(digits, linear):
     images, labels = digits
-    with pytest.raises(ExportError, match="calibrated by 'temperature'; got 'platt'"):
-        export_onnx(linear, calibrator=Calibrator("platt"))
+    with pytest.raises(ExportError, match="calibrated by 'probabilities'; got 'temperature'"):
+        export_onnx(linear, calibrator=Calibrator("temperature"))
     two = build_model("sgd").fit(images[labels < 2], labels[labels < 2])
     with pytest.raises(ExportError, match="calibrated by 'platt'; got 'temperature'"):
         export_onnx(two, calibrator=Calibrator("temperature"))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tenfold.errors import ModelInputError
-from tenfold.models import Calibrator, build_model, fit_calibrator, raw_scores
+from tenfold.models import Calibrator, build_model, calibrate, fit_calibrator, raw_scores
 
 
 def log_loss(probabilities, codes):
@@ -124,14 +124,64 @@ def test_a_calibrator_says_which_scores_it_takes():
         Calibrator("platt").probabilities(np.zeros((3, 2)))
 
 
-def test_raw_scores_are_margins_or_logarithms(digits):
+def test_raw_scores_are_margins_or_probabilities(digits):
     images, labels = digits
     svm = build_model("svm").fit(images, labels)
     assert np.array_equal(raw_scores(svm, images), svm.decision_function(images))
+    assert calibrate(svm, images, labels).kind == "temperature"
     knn = build_model("knn").fit(images, labels)
-    logs = raw_scores(knn, images)
-    assert np.exp(logs).max() == 1.0
-    assert np.exp(logs).min() == pytest.approx(1e-7)
+    assert np.array_equal(raw_scores(knn, images), knn.predict_proba(images))
+    assert calibrate(knn, images, labels).kind == "probabilities"
+
+
+def draw_votes(seed, n=6000, k=4):
+    """Return shares of five votes, and labels that each class has by (votes + .2) ** 2."""
+    rng = np.random.default_rng(seed)
+    votes = rng.multinomial(5, [0.7, 0.2, 0.1, 0.0], n)
+    truth = (votes + 0.2) ** 2.0
+    truth /= truth.sum(axis=1, keepdims=True)
+    return votes / 5, (truth.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1), truth
+
+
+def test_probabilities_get_a_temperature_and_a_smoothing():
+    shares, codes, truth = draw_votes(0)
+    calibrator = fit_calibrator(shares[:3000], codes[:3000], kind="probabilities")
+    found = calibrator.probabilities(shares[3000:])
+    assert np.abs(found - truth[3000:]).max() < 0.06
+    known = np.log(shares.clip(1e-7))
+    only = fit_calibrator(known[:3000], codes[:3000]).probabilities(known[3000:])
+    assert log_loss(found, codes[3000:]) < log_loss(only, codes[3000:]) - 0.01
+
+
+@given(
+    hnp.arrays(np.float64, (12, 3), elements=st.floats(0, 1)),
+    hnp.arrays(np.int64, 12, elements=st.integers(0, 2)),
+)
+def test_any_probabilities_keep_their_largest(weights, codes):
+    weights[:, 0] += 0.001
+    shares = weights / weights.sum(axis=1, keepdims=True)
+    calibrator = fit_calibrator(shares, codes, kind="probabilities")
+    found = calibrator.probabilities(shares)
+    assert found.sum(axis=1) == pytest.approx(1)
+    assert found[np.arange(12), shares.argmax(axis=1)] == pytest.approx(found.max(axis=1))
+    assert Calibrator.from_dict(json.loads(json.dumps(calibrator.to_dict()))) == calibrator
+
+
+def test_weights_that_do_not_sum_to_one_are_taken_for_shares():
+    shares, codes, _ = draw_votes(1)
+    fitted = fit_calibrator(shares, codes, kind="probabilities")
+    assert fit_calibrator(2e-7 * shares, codes, kind="probabilities") == fitted
+    assert fitted.probabilities(30 * shares) == pytest.approx(fitted.probabilities(shares))
+
+
+def test_the_rounding_of_even_probabilities_is_not_made_certainty():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, 500)
+    even = np.full((500, 4), 0.25) + 1e-9 * np.eye(4)[codes]
+    fitted = fit_calibrator(even, codes, kind="probabilities")
+    assert fitted.probabilities(even) == pytest.approx(0.25, abs=1e-4)
+    stepped = fit_calibrator(even + 1e-3 * np.eye(4)[codes], codes, kind="probabilities")
+    assert stepped.temperature == pytest.approx(1e-3)
 
 
 def test_a_fitted_calibrator_takes_the_plain_ones_place(digits):

@@ -81,7 +81,7 @@ class BundleFacts(DataFacts):
     params: dict[str, JsonValue] = Field(description="Its parameters, all of them.")
     style: PictureStyle = Field(description="How the pictures look that it was trained on.")
     calibration: dict[str, JsonValue] | None = Field(
-        description="How scores became probabilities, as plain values; null: nothing was needed."
+        description="How scores became probabilities, as plain values; null: they are its own."
     )
     thresholds: Thresholds = Field(description="From where on an answer is doubtful.")
     quantization: Quantization | None = Field(

@@ -18,7 +18,8 @@ def roc_auc_interval(labels: IntArray, scores: FloatArray) -> Interval:
     AUC is its placement among the other side's scores (DeLong, DeLong and Clarke-Pearson (1988),
     "Comparing the areas under two or more correlated receiver operating characteristic curves");
     the influences are averaged over the classes before the variance is taken, so that the
-    correlation between classes is in the interval.
+    correlation between classes is in the interval. Either side of each class counts one image more
+    whose placement varies as much as a mean can let it: of a few images the spread says little.
 
     Args:
         labels: ``(n,)`` class indices, 0 to k - 1.
@@ -29,21 +30,23 @@ def roc_auc_interval(labels: IntArray, scores: FloatArray) -> Interval:
     """
     n, k = scores.shape
     columns = [1] if k == 2 else range(k)
-    areas, influences, rarer = [], [], []
+    areas, influences, rarer, unseen = [], [], [], 0.0
     for column in columns:
         of_class = np.asarray(labels) == column
         if 0 < np.count_nonzero(of_class) < n:
             area, influence = _area(of_class, scores[:, column])
             areas.append(area)
             influences.append(influence)
-            rarer.append(min(np.count_nonzero(of_class), n - np.count_nonzero(of_class)))
+            inside = np.count_nonzero(of_class)
+            rarer.append(min(inside, n - inside))
+            unseen += area * (1 - area) * (1 / inside**2 + 1 / (n - inside) ** 2)
     if not areas:
         return UNDEFINED
     value = float(np.mean(areas))
-    error = float(np.std(np.mean(influences, axis=0)) / np.sqrt(n))
+    variance = np.var(np.mean(influences, axis=0)) / n + unseen / len(areas) ** 2
     # A perfect order has no spread; then the rarer side of each class bounds what is known.
     rows = len(areas) ** 2 / float(np.sum(1 / np.array(rarer)))
-    return effective_interval(value, error, rows)
+    return effective_interval(value, float(np.sqrt(variance)), rows)
 
 
 def _area(of_class: npt.NDArray[np.bool_], scores: FloatArray) -> tuple[float, FloatArray]:

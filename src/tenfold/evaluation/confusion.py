@@ -132,7 +132,8 @@ def average_classes(confusion: IntArray, *, draws: int = 1000, seed: int = 0) ->
     """Return the macro and weighted averages over the classes with intervals.
 
     The standard errors come from multinomial draws of the confusion counts, the shape of the
-    intervals from `effective_interval`.
+    intervals from `effective_interval`. A class that was never or always hit is drawn with half an
+    image of the other kind (Jeffreys' prior): without it a few images would seem to say all.
 
     Args:
         confusion: ``(k, k)`` counts with a sum of at least 1, true classes in rows.
@@ -219,22 +220,38 @@ def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
 def _draw_averages(confusion: IntArray, draws: int, seed: int) -> FloatArray:
     """Return the averages of multinomial draws, ``(draws, 8)``; only cells that occur are drawn."""
     rng = np.random.default_rng(seed)
-    k = len(confusion)
-    true, predicted = np.nonzero(confusion)
-    counts = confusion[true, predicted]
-    n = int(counts.sum())
+    k, n = len(confusion), int(confusion.sum())
+    smoothed = _smooth(confusion)
+    true, predicted = np.nonzero(smoothed)
+    counts = smoothed[true, predicted]
     diagonal = np.flatnonzero(true == predicted)
     by_column = np.argsort(predicted, kind="stable")
     at_once = max(1, _CELLS_AT_ONCE // len(counts))
     found = []
     for start in range(0, draws, at_once):
-        drawn = rng.multinomial(n, counts / n, size=min(at_once, draws - start))
+        drawn = rng.multinomial(n, counts / counts.sum(), size=min(at_once, draws - start))
         hits = np.zeros((len(drawn), k))
         hits[:, true[diagonal]] = drawn[:, diagonal]
         support = _sum_groups(drawn, true, k)
         chosen = _sum_groups(drawn[:, by_column], predicted[by_column], k)
         found.append(_averages(hits, support, chosen))
     return np.concatenate(found)
+
+
+def _smooth(confusion: IntArray) -> FloatArray:
+    """Return the counts, and half a hit or miss of each class that has images, but none of those.
+
+    The miss is of the class predicted most.
+    """
+    smoothed = confusion.astype(np.float64)
+    hits, support = np.diagonal(confusion), confusion.sum(axis=1)
+    never = np.flatnonzero((hits == 0) & (support > 0))
+    always = np.flatnonzero((hits == support) & (support > 0))
+    smoothed[never, never] += 0.5
+    often = np.argsort(-confusion.sum(axis=0), kind="stable")[:2]
+    if len(often) > 1:
+        smoothed[always, np.where(always == often[0], often[1], often[0])] += 0.5
+    return smoothed
 
 
 def _sum_groups(drawn: IntArray, groups: IntArray, k: int) -> FloatArray:

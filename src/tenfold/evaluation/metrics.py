@@ -22,7 +22,7 @@ from tenfold.evaluation.probabilities import (
     log_loss_interval,
 )
 
-EVALUATION_VERSION = 1
+EVALUATION_VERSION = 2
 """Raised when the same predictions would get other scores; stands in ``results.json``."""
 
 

@@ -181,7 +181,8 @@ def calibration_error_interval(
     bootstrap miss the truth. The interval therefore inverts a test: the observed gaps are scaled
     by factors from 0 up, the bootstrap's noise is added to them, and a factor belongs to the
     interval when the observed error is not in a 2.5 % tail of what it would give. A calibrated
-    model thus gets an interval that begins at 0.
+    model thus gets an interval that begins at 0. A bin without a mistake, or with nothing else, has
+    no noise to draw from; it gets that of as many rows that are right as often as they are sure.
 
     Args:
         labels: ``(n,)`` class indices.
@@ -203,6 +204,11 @@ def calibration_error_interval(
         return Interval(0.0, 0.0, wilson_interval(0, len(members)).high)
     sums, totals = weighted_sums(columns, draws=draws, seed=seed)
     noise = sums / totals[:, None] - gaps
+    counts, hits = np.bincount(members), np.bincount(members, correct)
+    sure = np.minimum(np.bincount(members, confidence) / counts, 1.0)
+    rng = np.random.default_rng(seed)
+    for place in np.flatnonzero((hits == 0) | (hits == counts)):
+        noise[:, place] = rng.binomial(counts[place], sure[place], draws) / len(members)
     noise -= noise.mean(axis=0)
     low = _cross(error, gaps, noise, tail=0.975) * error
     high = _cross(error, gaps, noise, tail=0.025) * error

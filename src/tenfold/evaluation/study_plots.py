@@ -28,6 +28,8 @@ _LINE = 56
 def plot_history(history: StudyHistory, ax: Axes | None = None) -> Axes:
     """Draw each trial's value in the order of the trials, and the best so far as a line.
 
+    A log loss of a pruned trial is one before calibration.
+
     Args:
         history: With at least one finished trial; pruned ones stand at what they reported last.
         ax: Where to draw.

@@ -10,7 +10,6 @@ import numpy as np
 from tenfold.errors import ExportError
 from tenfold.export.graph import Graph
 from tenfold.models import Calibrator
-from tenfold.models.calibration import SMALLEST_PROBABILITY
 
 
 @dataclass(frozen=True)
@@ -41,16 +40,18 @@ def add_probabilities(
         n_classes: Classes that the estimator saw.
 
     Returns:
-        Name of ``(n, k)`` probabilities, in the type of number of the scores.
+        Name of ``(n, k)`` probabilities: double after a calibrator, else of the scores' type.
 
     Raises:
         ExportError: A calibrator of another kind than the scores take.
     """
-    wanted = "platt" if given.kind == "margins" and n_classes == 2 else "temperature"
+    wanted = "probabilities"
+    if given.kind == "margins":
+        wanted = "platt" if n_classes == 2 else "temperature"
     if calibrator is not None and calibrator.kind != wanted:
         raise ExportError(
             f"The scores of this model are calibrated by {wanted!r}; got {calibrator.kind!r}. "
-            "Fit the calibrator on tenfold.models.raw_scores."
+            "Fit the calibrator by tenfold.models.calibrate."
         )
     if given.kind == "margins":
         assert calibrator is not None
@@ -61,8 +62,8 @@ def add_probabilities(
     if calibrator is None:
         return value
     double = graph.cast(value, np.float64)
-    clipped = graph.add("Clip", double, np.float64(SMALLEST_PROBABILITY), np.float64(1))
-    return _calibrated(graph, graph.add("Log", clipped), calibrator)
+    smoothed = graph.add("Add", double, np.float64(calibrator.smoothing))
+    return _calibrated(graph, graph.add("Log", smoothed), calibrator)
 
 
 def add_classes(graph: Graph, probabilities: str, codes: tuple[int, ...], n_classes: int) -> str:
@@ -89,7 +90,7 @@ def add_classes(graph: Graph, probabilities: str, codes: tuple[int, ...], n_clas
 
 def _calibrated(graph: Graph, scores: str, calibrator: Calibrator) -> str:
     """Add ``Calibrator.probabilities`` of double scores."""
-    if calibrator.kind == "temperature":
+    if calibrator.kind != "platt":
         rate = np.float64(1.0 / calibrator.temperature)
         best = graph.reduce("ReduceMax", scores, 1, keep=True)
         return graph.add("Softmax", graph.add("Mul", graph.add("Sub", scores, best), rate), axis=1)

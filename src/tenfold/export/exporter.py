@@ -46,7 +46,7 @@ def export_onnx(
         estimator: A fitted estimator of a registered model.
         class_count: Classes of the data where the estimator's labels are class indices and it may
             not have seen them all; by default those that it saw, whatever their labels.
-        calibrator: What makes probabilities, fitted on `tenfold.models.raw_scores`; by default the
+        calibrator: What makes probabilities, from `tenfold.models.calibrate`; by default the
             estimator's own, if it has one.
         outlier: Rule of the outlier score; by default it is 1 minus the largest probability.
 

@@ -21,7 +21,8 @@ _DIRECTIONS = 32
 _MOST_ROWS = 10_000
 _BLOCK_ROWS = 1000
 _MOST_VALUES = 50_000_000
-_LEAST_LIMIT = 1e-6  # of a measure that is zero for every familiar image
+_LEAST_DOUBT, _LEAST_DISTANCE = 1e-3, 1e-6  # limits of what is 0 for every familiar image
+_ROUNDING = 1e-5  # how far a doubt may lie from the graph's, which has single precision
 # Of the mean variance. Some directions hold nothing but rounding: layer norm makes such ones.
 _LEAST_SHARE = 1e-2
 _LEAST_VARIANCE = 1e-12
@@ -213,11 +214,13 @@ def fit_outlier_rule(
     rule = OutlierRule(
         threshold=1.0,
         false_alarms=false_alarms,
-        doubt_limit=_limit(1 - probabilities.max(axis=1), false_alarms / 2),
-        distance_limit=_limit(distances, false_alarms / 2),
+        doubt_limit=max(_limit(1 - probabilities.max(axis=1), false_alarms / 2), _LEAST_DOUBT),
+        distance_limit=max(_limit(distances, false_alarms / 2), _LEAST_DISTANCE),
         distance=distance,
     )
-    return replace(rule, threshold=_limit(rule.combine(distances, probabilities), false_alarms))
+    limit = _limit(rule.combine(distances, probabilities), false_alarms)
+    # Votes leave few doubts to have: what is equal here must not be beyond it in the graph.
+    return replace(rule, threshold=limit + _ROUNDING / rule.doubt_limit)
 
 
 def held_out_distances(
@@ -279,4 +282,4 @@ def add_outlier_score(
 
 def _limit(values: Floats, share: float) -> float:
     """Return what no more than a share of the values exceed."""
-    return max(float(np.quantile(values, 1 - share, method="higher")), _LEAST_LIMIT)
+    return float(np.quantile(values, 1 - share, method="higher"))

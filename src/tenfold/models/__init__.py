@@ -1,7 +1,13 @@
 """Models: a registry of scikit-learn estimators, and calibration of what they say."""
 
 from tenfold.models.building import build_model
-from tenfold.models.calibration import Calibrator, fit_calibrator, raw_scores
+from tenfold.models.calibration import (
+    Calibrator,
+    calibrate,
+    fit_calibrator,
+    gives_margins,
+    raw_scores,
+)
 from tenfold.models.registry import SPECS, get_spec, list_models
 from tenfold.models.size import model_bytes
 from tenfold.models.sources import source_sha256
@@ -17,8 +23,10 @@ __all__ = [
     "Space",
     "When",
     "build_model",
+    "calibrate",
     "fit_calibrator",
     "get_spec",
+    "gives_margins",
     "list_models",
     "model_bytes",
     "raw_scores",

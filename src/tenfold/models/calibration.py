@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -13,9 +14,10 @@ from tenfold.errors import ModelInputError
 
 Scores = npt.NDArray[np.floating[Any]]
 Doubles = npt.NDArray[np.float64]
-Kind = Literal["platt", "temperature"]
+Kind = Literal["platt", "temperature", "probabilities"]
 
-SMALLEST_PROBABILITY = 1e-7
+_SMOOTHINGS = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1)  # in shares of 1 / k
+_LARGEST_POWER = 1e3  # larger ones would make answers out of the rounding of probabilities
 _SMALLEST_SPREAD = 1e-100  # scores that differ by less say nothing, and their inverse overflows
 _LARGEST_RATE = 1e6
 
@@ -25,10 +27,13 @@ class Calibrator:
     """A map from scores to probabilities with one or two learned numbers.
 
     Args:
-        kind: ``"platt"``: a sigmoid of one score (binary); ``"temperature"``: a softmax of k.
+        kind: ``"platt"``: a sigmoid of one score (binary); ``"temperature"``: a softmax of k;
+            ``"probabilities"``: of k probabilities, a softmax of their logarithms.
         slope: What Platt's sigmoid multiplies the score by.
         intercept: What it adds.
-        temperature: What the scores are divided by before the softmax, above 0.
+        temperature: What scores or logarithms are divided by before the softmax, above 0.
+        smoothing: What is added to each probability, above 0 (Laplace): where no neighbour or tree
+            votes for a class, that does not rule it out.
 
     >>> Calibrator("temperature").probabilities(np.zeros((1, 2)))
     array([[0.5, 0.5]])
@@ -38,13 +43,14 @@ class Calibrator:
     slope: float = 1.0
     intercept: float = 0.0
     temperature: float = 1.0
+    smoothing: float = 1e-7
 
     def probabilities(self, scores: Scores) -> Doubles:
         """Return ``(n, k)`` probabilities; each row sums to 1.
 
         Args:
-            scores: ``(n,)`` for Platt, where larger means the second class; ``(n, k)`` for
-                temperature, where the largest stays the most probable.
+            scores: ``(n,)`` for Platt, where larger means the second class; else ``(n, k)``, where
+                the largest stays the most probable.
 
         Raises:
             ModelInputError: The scores have another number of dimensions.
@@ -60,13 +66,16 @@ class Calibrator:
             if self.kind == "platt":
                 second = _sigmoid(self.slope * values + self.intercept)
                 return np.stack([1.0 - second, second], axis=1)
+            if self.kind == "probabilities":
+                values = _logarithms(values, self.smoothing)
             return _softmax(values, 1.0 / self.temperature)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values that `from_dict` reads back."""
         if self.kind == "platt":
             return {"kind": "platt", "slope": self.slope, "intercept": self.intercept}
-        return {"kind": "temperature", "temperature": self.temperature}
+        found = {"kind": self.kind, "temperature": self.temperature}
+        return found if self.kind == "temperature" else found | {"smoothing": self.smoothing}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -80,13 +89,15 @@ def fit_calibrator(
     """Fit a calibrator on rows that the classifier has not learned from.
 
     Args:
-        scores: ``(n,)`` or ``(n, k)``, from `raw_scores`.
+        scores: ``(n,)`` or ``(n, k)`` margins, or with that `kind` ``(n, k)`` probabilities;
+            `calibrate` knows which ones an estimator gives.
         y_index: ``(n,)`` class indices, 0 to k - 1.
         kind: By default Platt's sigmoid for ``(n,)`` (Platt 1999, with the targets and the Newton
             method of Lin, Lin and Weng 2007) and temperature for ``(n, k)`` (Guo et al. 2017).
             Temperature takes Platt's idea of softened targets over: one more row is pretended to
             be spread over all classes, so that a classifier without a mistake on these rows does
-            not become certain of everything.
+            not become certain of everything. Of ``"probabilities"`` the smoothing is learned, too:
+            of five between a millionth and a tenth of 1 / k that with the smallest loss.
 
     Returns:
         The fitted calibrator.
@@ -107,7 +118,42 @@ def fit_calibrator(
     if chosen == "platt":
         slope, intercept = _fit_platt(values, codes == 1)
         return Calibrator("platt", slope=slope, intercept=intercept)
-    return Calibrator("temperature", temperature=1.0 / _fit_rate(values, codes))
+    if chosen == "temperature":
+        return Calibrator("temperature", temperature=1.0 / _fit_rate(values, codes)[0])
+    tried = []
+    for smoothing in np.array(_SMOOTHINGS) / values.shape[1]:
+        logarithms = _logarithms(values, smoothing)
+        rate, loss = _fit_rate(logarithms, codes, largest=_LARGEST_POWER)
+        tried.append((loss, float(smoothing), 1.0 / rate))
+    _, smoothing, temperature = min(tried)
+    return Calibrator("probabilities", temperature=temperature, smoothing=smoothing)
+
+
+def calibrate(
+    estimator: Any, X: npt.ArrayLike, y_index: npt.NDArray[np.integer[Any]]
+) -> Calibrator:
+    """Fit the calibrator that an estimator's scores take, on rows that it has not learned from.
+
+    Args:
+        estimator: Any fitted classifier.
+        X: ``(n, height * width)`` pixels.
+        y_index: ``(n,)`` class indices, 0 to k - 1.
+
+    Returns:
+        A calibrator of `raw_scores`.
+
+    Raises:
+        ModelInputError: No rows, or unequal lengths.
+    """
+    kind: Kind | None = None if gives_margins(estimator) else "probabilities"
+    return fit_calibrator(raw_scores(estimator, X), y_index, kind=kind)
+
+
+def gives_margins(estimator: Any) -> bool:
+    """Say whether only a calibrator makes probabilities of what the estimator gives."""
+    return hasattr(estimator, "calibrator_") or (
+        hasattr(estimator, "decision_function") and not hasattr(estimator, "predict_proba")
+    )
 
 
 def raw_scores(estimator: Any, X: npt.ArrayLike) -> Doubles:
@@ -118,13 +164,11 @@ def raw_scores(estimator: Any, X: npt.ArrayLike) -> Doubles:
         X: ``(n, height * width)`` pixels.
 
     Returns:
-        The decision function of a margin model, ``(n,)`` or ``(n, k)``; else ``(n, k)`` logarithms
-        of its probabilities, none below log(1e-7).
+        The decision function of a margin model, ``(n,)`` or ``(n, k)``; else the ``(n, k)``
+        probabilities that it gives itself.
     """
-    if hasattr(estimator, "decision_function"):
-        return np.asarray(estimator.decision_function(X), dtype=np.float64)
-    probabilities = np.asarray(estimator.predict_proba(X), dtype=np.float64)
-    return np.log(np.clip(probabilities, SMALLEST_PROBABILITY, 1.0))
+    score = estimator.decision_function if gives_margins(estimator) else estimator.predict_proba
+    return np.asarray(score(X), dtype=np.float64)
 
 
 def _sigmoid(z: Doubles) -> Doubles:
@@ -180,19 +224,37 @@ def _logistic_loss(z: Doubles, targets: Doubles) -> float:
     return float((np.logaddexp(0.0, z) - targets * z).sum())
 
 
-def _fit_rate(scores: Doubles, codes: npt.NDArray[Any]) -> float:
-    """Return 1 / temperature, where the slope of the convex loss is zero."""
+def _logarithms(probabilities: Doubles, smoothing: float) -> Doubles:
+    """Return those of rows of sum 1 and something more."""
+    return np.asarray(np.log(probabilities / probabilities.sum(axis=1, keepdims=True) + smoothing))
+
+
+def _fit_rate(
+    scores: Doubles, codes: npt.NDArray[Any], largest: float = math.inf
+) -> tuple[float, float]:
+    """Return 1 / temperature, at most the largest, and the loss there, which is convex in it.
+
+    Newton's method on the slope of the loss; where a step leaves what is known to hold the root,
+    that is halved instead.
+    """
     n = len(scores)
     spread = float((scores.max(axis=1) - scores.min(axis=1)).mean())
     if spread < _SMALLEST_SPREAD:
-        return 1.0
+        return 1.0, math.log(scores.shape[1])
     centred = scores - scores.max(axis=1, keepdims=True)
     softness = 1 / (n + 1)
     true = centred[np.arange(n), codes]
     wanted = float(((1 - softness) * true + softness * centred.mean(axis=1)).mean())
-    low, high = 1 / _LARGEST_RATE, _LARGEST_RATE
-    for _ in range(80):
-        middle = float(np.sqrt(low * high))
-        expected = float((_softmax(centred, middle / spread) * centred).sum(axis=1).mean())
-        low, high = (middle, high) if expected < wanted else (low, middle)
-    return float(np.sqrt(low * high)) / spread
+    low, high = 1 / (_LARGEST_RATE * spread), min(_LARGEST_RATE / spread, largest)
+    rate = math.sqrt(low * high)
+    for _ in range(100):
+        weighted = _softmax(centred, rate) * centred
+        means = weighted.sum(axis=1)
+        slope = float(means.mean()) - wanted
+        low, high = (rate, high) if slope < 0 else (low, rate)
+        curvature = float(((weighted * centred).sum(axis=1) - means**2).mean())
+        newton = rate - slope / curvature if curvature > 0 else low
+        before, rate = rate, newton if low < newton < high else math.sqrt(low * high)
+        if abs(rate - before) <= 1e-12 * rate:
+            break
+    return rate, float(np.log(np.exp(rate * centred).sum(axis=1)).mean()) - rate * wanted

@@ -63,6 +63,8 @@ class StudyPlan:
         }
         if "latency" in self.tune.objectives:
             identity["latency"] = "the median of several predictions"  # it was one
+        if "log_loss" in self.tune.objectives:
+            identity["log loss"] = "of calibrated probabilities"  # those of margins alone were
         return identity
 
     @property
