@@ -102,7 +102,9 @@ def test_the_winner_is_exported_with_its_own_scores_and_answers_as_it_did(home, 
     assert info.scores["accuracy"].value == pytest.approx(winner.scores.accuracy.value)
     assert info.scores["accuracy"].low == pytest.approx(winner.scores.accuracy.low)
     assert info.parity.images == 1000
-    assert info.chosen_by.startswith("It is the best of 4 by accuracy on 1,438 validation")
+    assert info.chosen_by.startswith(
+        "It is the best of 4 by accuracy in 2-fold cross-validation of 1,438"
+    )
     assert info.fitted_on == "all development rows"
     assert info.style.fills_frame
     assert info.licence.startswith("not stated. The data: Alpaydin")
@@ -243,6 +245,25 @@ def test_an_own_estimator_is_compared_but_has_no_graph(home, export):
 def test_what_is_not_there_is_named(export, experiment, model, message):
     with pytest.raises(UsageError, match=message):
         export(experiment, model=model)
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (lambda text: text[:200], CorruptDataError, "results.json is damaged; run"),
+        (lambda text: "[]", CorruptDataError, "results.json is damaged; run"),
+        (lambda text: '{"best": {}}', UsageError, "run by an older tenfold; run it again"),
+    ],
+)
+def test_results_that_are_damaged_or_older_are_told(home, export, damage, error, message):
+    path = home[0].home / "results" / "quick" / "results.json"
+    before = path.read_text(encoding="utf-8")
+    path.write_text(damage(before), encoding="utf-8")
+    try:
+        with pytest.raises(error, match=message):
+            export()
+    finally:
+        path.write_text(before, encoding="utf-8")
 
 
 @pytest.mark.parametrize("licence", ["MIT\n\nPermission is", "a\tb", "x" * 1001])

@@ -204,8 +204,8 @@ def test_a_bundle_says_of_how_many_combinations_it_is_the_best(workspace, config
             model=model,
         )
         told[model] = bundle.info.chosen_by
-    assert told["knn"].startswith("It is the best of 8 by accuracy on ")
-    assert told["sgd"].startswith("It is the best SGD, not the best of all, of 2 by accuracy on ")
+    assert told["knn"].startswith("It is the best of 8 by accuracy in 3-fold cross-validation of ")
+    assert told["sgd"].startswith("It is the best SGD, not the best of all, of 2 by accuracy in ")
 
 
 def test_a_combination_that_fails_costs_its_row_alone(workspace, config):

@@ -25,6 +25,7 @@ from tenfold.tracking import MlflowTracker
 from tenfold.workspace import Workspace
 
 _RESULTS = "results.json"
+_NEEDED = {"best", "config", "fingerprint", "rank_by", "rows", "select_images", "winner"}
 _Facts = TypeVar("_Facts", bound=DataFacts)
 _NEXT_STEPS = {
     "licence": "give its name or address, for example 'CC BY 4.0'",
@@ -139,8 +140,15 @@ def _read_results(workspace: Workspace, experiment: str) -> dict[str, Any]:
     if experiment not in found:
         listed = nearest(experiment, found) if found else "run `tenfold compare` first."
         raise UsageError(f"{folder} has no finished experiment {experiment!r}. {listed}")
-    document: dict[str, Any] = json.loads((folder / experiment / _RESULTS).read_text("utf-8"))
-    if "best" not in document:
+    path = folder / experiment / _RESULTS
+    try:
+        document: dict[str, Any] = json.loads(path.read_bytes())
+        known = document.keys() >= _NEEDED
+    except (ValueError, AttributeError):
+        raise CorruptDataError(f"{path} is damaged; run the experiment again") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    if not known:
         raise UsageError(f"{experiment!r} was run by an older tenfold; run it again")
     return document
 
@@ -228,10 +236,14 @@ def _chosen_by(document: Mapping[str, Any], row: Mapping[str, Any], split: Split
     n_tried = sum(tried.values())
     if row["key"] != document["winner"]:
         what, n_tried = f"the best {row['title']}, not the best of all,", tried[row["model"]]
-    how = "by repeated cross-validation" if split.cross_validated else "held out from the fit"
+    images = f"{document['select_images']:,}"
+    how = f"on {images} validation images, held out from the fit"
+    if split.cross_validated:
+        repeats = len(split.validation_rows) // len(split.images)
+        how = f"in {len(split.rounds) // repeats}-fold cross-validation of {images} images"
+        how += f", repeated {repeats} times" if repeats > 1 else ""
     return (
-        f"It is {what} of {n_tried} by {document['rank_by']} on "
-        f"{document['select_images']:,} validation images, {how}. "
+        f"It is {what} of {n_tried} by {document['rank_by']} {how}. "
         "The test images had no part in any choice."
     )
 

@@ -64,7 +64,7 @@ def test_the_card_tells_a_person_what_the_model_is(written):
     card = (written / "MODEL_CARD.md").read_text(encoding="utf-8")
     for text in (
         "Tiny C=1: a classifier of grey images of 3x4 pixels into\n3 classes.",
-        "zero, one, two",
+        "`zero`, `one`, `two`",
         "made up",
         "| accuracy | 0.9000 | 0.8500 to 0.9400 | share of the images",
         "not retraining",
@@ -74,6 +74,16 @@ def test_the_card_tells_a_person_what_the_model_is(written):
         "Licence: MIT",
     ):
         assert text in card
+
+
+def test_the_card_shows_names_as_they_are(parts, tmp_path):
+    names = ("<b>x, y</b>", "``a`", "![z](http://z)")
+    parts.facts = make_facts(class_names=names, title="A_b *c* <img src=x>", licence="[MIT](x)")
+    written = write_bundle(tmp_path / "odd", **vars(parts))
+    card = (written.path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "- Classes: `<b>x, y</b>`, ``` ``a` ```, `![z](http://z)`\n" in card
+    assert "A\\_b \\*c\\* \\<img src=x\\>: a classifier" in card
+    assert "- Licence: \\[MIT\\](x)\n" in card
 
 
 QUANTIZED = {

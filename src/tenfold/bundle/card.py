@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import dedent
 
 from tenfold.bundle.info import BundleInfo
@@ -41,24 +42,24 @@ def _about(info: BundleInfo) -> str:
         f"""\
         # {info.name}
 
-        {info.title}: a classifier of grey images of {height}x{width} pixels into
+        {_text(info.title)}: a classifier of grey images of {height}x{width} pixels into
         {len(info.class_names)} classes.
 
-        - Classes: {", ".join(info.class_names)}
-        - Model: `{info.model}`; parameters: {_params(info)}
+        - Classes: {", ".join(map(_code, info.class_names))}
+        - Model: {_code(info.model)}; parameters: {_params(info)}
         - Pictures: {info.style.ink} ink, {_frame(info)}
-        - Licence: {info.licence}
+        - Licence: {_text(info.licence)}
         - Written {info.created:%Y-%m-%d} by tenfold {info.versions.tenfold}
         - Trial: `{info.trial_key}`
 
         ## Data
 
-        Trained on {info.dataset}. Fitted on: {info.fitted_on}. SHA-256 of the data's content:
-        `{info.fingerprint}`.
+        Trained on {_text(info.dataset)}. Fitted on: {info.fitted_on}. SHA-256 of the data's
+        content: `{info.fingerprint}`.
 
         ## How it was chosen
 
-        {info.chosen_by}
+        {_text(info.chosen_by)}
 
         ## Scores
         """
@@ -66,7 +67,20 @@ def _about(info: BundleInfo) -> str:
 
 
 def _params(info: BundleInfo) -> str:
-    return ", ".join(f"{name}={value}" for name, value in info.params.items()) or "none"
+    return ", ".join(_code(f"{name}={value}") for name, value in info.params.items()) or "none"
+
+
+def _text(words: str) -> str:
+    """Return words that Markdown and HTML show as they are."""
+    escaped = re.sub(r"([\\`*_\[\]<>|#!~$])", r"\\\1", words)
+    return escaped.replace("&", "&amp;")
+
+
+def _code(words: str) -> str:
+    """Return words between more backticks than they have in a row themselves."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", words)), default=0))
+    space = " " if "`" in words else ""
+    return f"{fence}{space}{words}{space}{fence}"
 
 
 def _frame(info: BundleInfo) -> str:
