@@ -1,6 +1,8 @@
 """Trial results and reports made of random numbers, for the tests of evaluation."""
 
+import re
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -87,6 +89,30 @@ class Lab:
             "test_probabilities": None if winner is None else winner.predictions.test,
         }
         return ReportInput(**given | fields)
+
+
+def list_schemes():
+    """Return the colours of the report's light and of its dark scheme, by name."""
+    css = files("tenfold.evaluation").joinpath("templates/report.css").read_text("utf-8")
+    blocks = re.findall(r":root \{([^}]*)\}", css)
+    light, dark = (dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block)) for block in blocks)
+    return light, {**light, **dark}
+
+
+def contrast(colour, ground, *, opacity=1.0, below="#ffffff"):
+    """Return WCAG's contrast of a text with its ground, which may let through what is below it."""
+    under = opacity * to_rgb(ground) + (1 - opacity) * to_rgb(below)
+    darker, lighter = sorted(luminance(found) for found in (to_rgb(colour), under))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def to_rgb(colour):
+    return np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+
+
+def luminance(rgb):
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
 def hash_of(*parts):

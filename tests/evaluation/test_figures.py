@@ -171,6 +171,41 @@ def test_the_winner_learns_on_the_chart_even_where_six_others_test_better(lab):
     assert loss.alt.count("Net") == 6
 
 
+def test_the_chart_of_accuracies_names_the_highest_whatever_the_board_is_ranked_by(lab):
+    results = [lab.finished("A", skill=1), lab.finished("B", skill=3)]
+    report = lab.report(results)
+    board = replace(report.leaderboard, rank_by="log_loss")
+    a, b = board.rows
+    sure = replace(a.scores, log_loss=replace(a.scores.log_loss, value=0.0))
+    board = replace(board, rows=(replace(a, scores=sure), b))
+    assert [row.name for row in board.ranked] == ["A", "B"]
+    alt = draw_figures(replace(report, leaderboard=board))[0].alt
+    assert alt == (
+        "Test accuracy of 2 models with 95 % intervals; the highest is B with "
+        f"{100 * b.scores.accuracy.value:.2f} %"
+    )
+
+
+def test_the_chart_of_accuracies_says_that_rows_are_left_out(lab):
+    report = lab.report([lab.finished(f"Model {i}", skill=i / 10) for i in range(45)])
+    assert draw_figures(report)[0].alt.startswith("Test accuracy of the best 40 of 45 models")
+
+
+def test_networks_of_one_name_keep_their_curves(lab):
+    first, second = (lab.finished("Net", skill=i + 1, history=HISTORY) for i in range(2))
+    second = replace(second, trial=replace(second.trial, model="other:Net"), key="other")
+    loss = next(p for p in draw_figures(lab.report([first, second])) if p.name == "learning-loss")
+    assert loss.alt == "Loss of Net, Net while learning"
+
+
+def test_a_sheet_of_samples_says_which_classes_it_shows(make_lab):
+    lab = make_lab([f"c{i}" for i in range(100)])
+    rows = np.arange(80)
+    report = lab.report([lab.failed("A")], sample_labels=rows, sample_images=lab.test_images[rows])
+    (sheet,) = (picture for picture in draw_figures(report) if picture.name == "samples")
+    assert sheet.alt == "Images of 80 of the 100 classes"
+
+
 def test_a_sheet_says_how_many_predictions_are_wrong(lab):
     report = lab.report([lab.finished("A", skill=1)])
     sheet = next(p for p in draw_figures(report) if p.name == "predictions")

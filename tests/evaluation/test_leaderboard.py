@@ -76,6 +76,20 @@ def test_repeats_become_one_row_of_the_first_with_mean_and_spread(lab):
     assert row.accuracy_sd == pytest.approx(np.std(values, ddof=1))
 
 
+def test_validation_is_the_mean_over_repeats_that_the_winner_is_chosen_by(lab):
+    runs = [lab.finished("A", skill=1, repeat=r) for r in range(3)]
+    refits = [lab.finished("A", skill=4, repeat=0, refit=True)]
+    row = lab.board([*runs, *refits, lab.failed("A", repeat=3)]).rows[0]
+    right = [run.predictions.validation.argmax(axis=1) == lab.validation_labels for run in runs]
+    values = [hits[lab.select].mean() for hits in right]
+    assert len(set(values)) > 1
+    assert row.validation.value == pytest.approx(np.mean(values))
+    assert row.validation_repeats == 3
+    # No more images than one fit has seen.
+    expected = wilson_interval(40 * np.mean(values), 40)
+    assert (row.validation.low, row.validation.high) == pytest.approx((expected.low, expected.high))
+
+
 def test_spread_is_over_fits_of_one_kind_only(lab):
     runs = [lab.finished("A", skill=1, repeat=r) for r in range(3)]
     refits = [lab.finished("A", skill=4, repeat=r, refit=True) for r in range(2)]
@@ -91,6 +105,7 @@ def test_a_failed_trial_is_a_row_without_scores(lab):
     row = board.rows[0]
     assert (row.status, row.error, row.scores, row.validation) == ("failed", "boom", None, None)
     assert (row.repeats, row.accuracy_mean, row.p_vs_winner) == (0, None, None)
+    assert row.validation_repeats == 0
     assert board.ranked[-1] is row
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import matplotlib as mpl
@@ -7,9 +8,9 @@ import pytest
 from tenfold.evaluation import classifier_plots, plots
 from tenfold.evaluation.curves import at_threshold, precision_recall_curve, roc_curve
 from tenfold.evaluation.probabilities import measure_reliability
-from tenfold.evaluation.style import chart_style, new_axes
+from tenfold.evaluation.style import CSS_NAMES, chart_style, new_axes
 
-from .conftest import make_probabilities
+from .conftest import contrast, list_schemes, make_probabilities
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +38,20 @@ def test_long_names_are_cut(lab):
     assert name.endswith("…")
 
 
+@pytest.mark.parametrize(("winner", "count"), [("Model 59", 40), ("Model 0", 41)])
+def test_of_many_rows_the_best_and_the_winner_are_drawn_and_that_is_said(lab, winner, count):
+    results = [lab.finished(f"Model {i}", skill=i / 10) for i in range(60)]
+    (key,) = (result.key for result in results if result.trial.title == winner)
+    board = replace(lab.board(results), winner_key=key)
+    axes = plots.plot_accuracy(board)
+    shown = texts(axes.get_yticklabels())
+    assert len(shown) == count
+    assert winner in shown
+    assert shown[:40] == [row.name for row in board.ranked[:40]]
+    also = " and the winner" if count > 40 else ""
+    assert axes.get_xlabel() == f"Accuracy of the best 40 of 60 models{also}"
+
+
 def test_accuracy_against_time_has_one_entry_per_model_and_survives_zero_seconds(lab):
     results = [
         lab.finished("A", skill=1, label="1", fit_s=0.0),
@@ -59,6 +74,20 @@ def test_confusion_writes_every_count_that_occurs():
     axes = classifier_plots.plot_confusion(confusion, ["a", "b", "long name"])
     assert sorted(texts(axes.texts)) == ["1", "12345", "2", "5", "7"]
     assert texts(axes.get_xticklabels()) == ["a", "b", "long name"]
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_counts_can_be_read_on_every_shade_in_both_schemes(scheme):
+    hits = np.arange(21)
+    confusion = np.diag(hits)[1:20, 1:20] + np.roll(np.diag(hits[::-1])[1:20, 1:20], 1, axis=1)
+    axes = classifier_plots.plot_confusion(confusion, [f"c{i}" for i in range(19)])
+    colours = list_schemes()[scheme]
+    assert len(axes.texts) == len(axes.patches) == 38
+    for count, cell in zip(axes.texts, axes.patches, strict=True):
+        ground = colours[CSS_NAMES[mpl.colors.to_hex(cell.get_facecolor())]]
+        text = colours[CSS_NAMES[count.get_color()]]
+        found = contrast(text, ground, opacity=cell.get_alpha(), below=colours["surface"])
+        assert found >= 4.5, count
 
 
 def test_confusion_of_many_classes_is_an_image_without_counts():
@@ -85,14 +114,14 @@ def test_learning_curves_draw_what_ends_in_the_quantity():
         {"epoch": e, "train_loss": 1 / e, "validation_loss": 1.2 / e, "rate": 0.1}
         for e in range(1, 5)
     ]
-    axes = plots.plot_learning_curves({"Net": steps}, "loss")
+    axes = plots.plot_learning_curves([("Net", steps)], "loss")
     assert len(axes.get_lines()) == 2
     assert texts(axes.get_legend().get_texts()) == ["Net"]
     assert axes.get_lines()[0].get_xdata().tolist() == [1, 2, 3, 4]
 
 
 def test_learning_curves_of_training_alone_are_named_and_number_their_steps():
-    axes = plots.plot_learning_curves({"Net": [{"train_accuracy": 0.5}] * 40}, "accuracy")
+    axes = plots.plot_learning_curves([("Net", [{"train_accuracy": 0.5}] * 40)], "accuracy")
     (line,) = axes.get_lines()
     assert line.get_xdata()[-1] == 40
     assert texts(axes.get_legend().get_texts()) == ["Net"]
@@ -100,7 +129,7 @@ def test_learning_curves_of_training_alone_are_named_and_number_their_steps():
 
 def test_training_is_dotted_and_validation_solid():
     steps = [{"train_loss": 1 / e, "val_loss": 1.2 / e} for e in range(1, 5)]
-    axes = plots.plot_learning_curves({"Net": steps}, "loss")
+    axes = plots.plot_learning_curves([("Net", steps)], "loss")
     styles = {line.get_linestyle(): line.get_ydata()[0] for line in axes.get_lines()}
     assert styles == {":": 1.0, "-": 1.2}
 
@@ -110,7 +139,7 @@ def test_high_accuracies_are_given_room_and_none_is_lost():
         {"train_accuracy": t, "val_accuracy": v}
         for t, v in ((0.5, 0.6), (0.97, 0.96), (0.999, 0.98), (1.0, 0.99))
     ]
-    axes = plots.plot_learning_curves({"Net": steps}, "accuracy")
+    axes = plots.plot_learning_curves([("Net", steps)], "accuracy")
     place = axes.transData.transform
     heights = [place((1, value))[1] for value in (0.8, 0.9, 0.98, 1.0)]
     assert heights[2] - heights[1] > 2 * (heights[1] - heights[0])
@@ -125,7 +154,7 @@ def test_high_accuracies_are_given_room_and_none_is_lost():
 
 @pytest.mark.parametrize("values", [(0.1, 0.2), (1.0, 1.0), (0.0, 0.0), (0.95, 0.95)])
 def test_any_accuracies_are_drawn(values):
-    axes = plots.plot_learning_curves({"Net": [{"accuracy": v} for v in values]}, "accuracy")
+    axes = plots.plot_learning_curves([("Net", [{"accuracy": v} for v in values])], "accuracy")
     axes.figure.draw_without_rendering()
     low, high = axes.get_ylim()
     assert low < min(values) <= max(values) < high
@@ -141,7 +170,7 @@ def test_any_accuracies_are_drawn(values):
     ],
 )
 def test_losses_of_many_sizes_are_drawn_on_a_logarithmic_axis(losses, scale):
-    axes = plots.plot_learning_curves({"Net": [{"loss": loss} for loss in losses]}, "loss")
+    axes = plots.plot_learning_curves([("Net", [{"loss": loss} for loss in losses])], "loss")
     axes.figure.draw_without_rendering()
     assert axes.get_yscale() == scale
 
@@ -149,7 +178,7 @@ def test_losses_of_many_sizes_are_drawn_on_a_logarithmic_axis(losses, scale):
 def test_six_long_names_fit_below_the_curves():
     steps = [{"train_loss": 1.0}, {"train_loss": 0.5}]
     names = [f"Network {i} hidden_layers=({i}, 128)" for i in range(18)]
-    axes = plots.plot_learning_curves(dict.fromkeys(names, steps), "loss")
+    axes = plots.plot_learning_curves([(name, steps) for name in names], "loss")
     assert len(axes.get_lines()) == 6
     axes.figure.draw_without_rendering()
     figure, legend = axes.figure.bbox, axes.get_legend().get_window_extent()
@@ -157,6 +186,23 @@ def test_six_long_names_fit_below_the_curves():
     assert legend.x1 <= figure.x1
     assert figure.y0 <= legend.y0
     assert legend.y1 < axes.get_window_extent().y0
+
+
+def test_networks_whose_long_names_begin_alike_are_all_drawn_and_told_apart():
+    steps = [{"val_loss": 1.0, "train_loss": 2.0}, {"val_loss": 0.5, "train_loss": 0.4}]
+    shared = "Neural network hidden_layers=(512, 256, 128), dropout=0.25"
+    rates = (0.1, 0.01, 0.001)
+    names = [f"{shared}, learning_rate={rate}, epochs=30" for rate in rates] + ["CNN epochs=3"]
+    axes = plots.plot_learning_curves([(name, steps) for name in names], "loss")
+    assert len(axes.get_lines()) == 8
+    said = texts(axes.get_legend().get_texts())
+    assert [" ".join(name.split()) for name in said] == names
+    axes.figure.draw_without_rendering()
+    figure, legend = axes.figure.bbox, axes.get_legend().get_window_extent()
+    assert figure.x0 <= legend.x0
+    assert legend.x1 <= figure.x1
+    assert figure.y0 <= legend.y0
+    assert axes.get_window_extent().height > 1.5 * axes.figure.dpi
 
 
 def test_fit_times_over_many_decades_have_room_for_their_labels(lab):
@@ -177,7 +223,7 @@ def test_fit_times_over_many_decades_have_room_for_their_labels(lab):
 
 
 def test_learning_curves_of_nothing_are_empty():
-    assert not plots.plot_learning_curves({}, "loss").get_lines()
+    assert not plots.plot_learning_curves([], "loss").get_lines()
 
 
 def test_curves_show_their_areas_and_the_chosen_thresholds():
@@ -208,7 +254,7 @@ def test_charts_are_drawn_into_the_axes_given(lab):
     for draw in (
         lambda ax: plots.plot_accuracy(board, ax),
         lambda ax: plots.plot_accuracy_against_time(board, ax),
-        lambda ax: plots.plot_learning_curves({}, "loss", ax),
+        lambda ax: plots.plot_learning_curves([], "loss", ax),
         lambda ax: plots.plot_class_balance([1, 2], ["a", "b"], ax),
         lambda ax: classifier_plots.plot_confusion(np.eye(2, dtype=int), ["a", "b"], ax),
         lambda ax: classifier_plots.plot_reliability(measure_reliability(labels, given), ax),

@@ -10,6 +10,8 @@ from tenfold.evaluation import Inside, draw_figures, render
 from tenfold.evaluation.content import TARGETS, choose_thresholds, list_shown
 from tenfold.records import Views
 
+from .conftest import contrast, list_schemes
+
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
@@ -155,15 +157,26 @@ def test_a_row_that_beats_the_winner_on_the_test_is_pointed_out(lab):
         predictions=Predictions(poor.predictions.validation, np.eye(3)[lab.test_labels]),
     )
     words = read(lab.report([good, lucky]))
-    assert "1 other row scores higher on the test images" in words
+    assert "1 other row does better by accuracy on the test images" in words
     assert "the choice stands" in words
-    assert "higher on the test images" not in read(lab.report([good, poor]))
+    assert "better by accuracy" not in read(lab.report([good, poor]))
+    report = lab.report([good, lucky])
+    by_loss = replace(report.leaderboard, rank_by="log_loss")
+    words = read(replace(report, leaderboard=by_loss))
+    assert "1 other row does better by log loss on the test images" in words
 
 
 def test_repeats_and_refits_are_explained(lab):
     results = [lab.finished("Net", skill=3, repeat=r) for r in range(3)]
     words = read(lab.report(results))
     assert "over 3 trainings with other seeds the accuracy is" in words
+    validation = lab.board(results).winner.validation.value
+    assert (
+        "chosen by its mean accuracy over 3 trainings on 40 validation images "
+        f"({100 * validation:.2f} %)"
+    ) in words
+    assert "Validation mean accuracy" in words
+    assert "Validation accuracy" in read(lab.report(results[:1]))
     mixed = [*results, lab.finished("Net", skill=3, refit=True), lab.finished("KNN", skill=1)]
     assert "Not every row was fitted on the same images" in read(lab.report(mixed))
 
@@ -190,6 +203,34 @@ def test_predictions_are_shown_with_their_probability_and_wrong_ones_marked(lab)
         alt = f"Test image {found.index}, truly {names[found.true]}, "
         assert alt + f"{rightly}taken for {names[found.predicted]}" in alts
     assert f"{100 * shown[0].probability:.1f} %" in page.words
+
+
+def test_of_many_classes_the_page_says_how_many_it_shows(lab, make_lab):
+    report = lab.report([lab.finished("A", skill=1)])
+    assert "The first test images of every class" in read(report)
+    assert "Development images of every class." in read(report)
+    many = make_lab([f"c{i}" for i in range(100)])
+    rows = np.arange(90)
+    words = read(
+        many.report(
+            [many.finished("A", skill=3)],
+            sample_labels=rows,
+            sample_images=many.test_images[rows],
+        )
+    )
+    assert "The first test images of 40 of the 100 classes" in words
+    assert "Development images of 80 of the 100 classes." in words
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+@pytest.mark.parametrize("rule", ["error", "said"])
+def test_what_went_wrong_can_be_read_wherever_it_stands(lab, results, scheme, rule):
+    (name,) = re.findall(
+        rf"^\.{rule} \{{ color: var\(--([\w-]+)\)", render(lab.report(results)), re.MULTILINE
+    )
+    colours = list_schemes()[scheme]
+    for ground in ("surface", "page", "win", "warn"):
+        assert contrast(colours[name], colours[ground]) >= 4.5, ground
 
 
 def test_what_networks_show_of_themselves_has_a_section_that_explains_it(lab):

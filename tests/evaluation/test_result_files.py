@@ -86,6 +86,18 @@ def test_json_holds_what_the_csv_holds_and_the_facts(lab, results, tmp_path):
     assert (failed["scores"], failed["status"]) == (None, "failed")
 
 
+def test_both_files_have_the_mean_validation_score_of_the_repeats(lab, tmp_path):
+    board = lab.board([lab.finished("A", skill=1, repeat=r) for r in range(3)])
+    write_csv(board, tmp_path / "results.csv")
+    write_json(board, tmp_path / "results.json")
+    (cells,) = csv.DictReader((tmp_path / "results.csv").open())
+    (row,) = json.loads((tmp_path / "results.json").read_text())["rows"]
+    mean = board.rows[0].validation.value
+    assert float(cells["Validation Accuracy"]) == pytest.approx(mean, abs=1e-6)
+    assert row["validation_accuracy"]["value"] == pytest.approx(mean)
+    assert row["validation_repeats"] == 3
+
+
 def test_a_large_confusion_matrix_is_left_out(make_lab, tmp_path):
     lab = make_lab([f"c{i}" for i in range(101)], n_test=202)
     write_json(lab.board([lab.finished("A", skill=3)]), tmp_path / "results.json")

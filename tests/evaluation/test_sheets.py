@@ -8,7 +8,9 @@ from PIL import Image
 
 from tenfold.evaluation import pick_samples
 from tenfold.evaluation.sheets import plot_sheet, to_data_uri
-from tenfold.evaluation.style import chart_style, new_axes, to_png
+from tenfold.evaluation.style import SURFACE, chart_style, new_axes, to_png
+
+from .conftest import contrast
 
 
 def open_uri(uri):
@@ -90,3 +92,4 @@ def test_marked_images_are_framed_and_their_captions_coloured():
     assert len(axes.patches) == 1
     colours = [text.get_color() for text in axes.texts]
     assert colours[0] == colours[2] != colours[1]
+    assert contrast(colours[1], SURFACE) >= 4.5

@@ -27,7 +27,18 @@ def test_equal_charts_give_equal_bytes_without_a_date():
     assert to_png(draw()).startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["$5_{", "<script>alert(1)</script>", "a & b", "日本語", "-->x"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "$5_{",
+        "$x_1$",
+        "<script>alert(1)</script>",
+        "a & b",
+        "日本語",
+        "-->x",
+        'id="q" style="#1d2433" href="#y" url(#z)',
+    ],
+)
 def test_any_name_is_text_and_nothing_else(name):
     from xml.etree import ElementTree as ET
 
@@ -35,6 +46,13 @@ def test_any_name_is_text_and_nothing_else(name):
     assert "<script" not in svg
     root = ET.fromstring(svg)
     assert name in "".join(root.itertext())
+
+
+def test_a_control_character_in_a_name_does_not_spoil_the_file():
+    from xml.etree import ElementTree as ET
+
+    svg = to_svg(draw("a\x01\x0b\x1f\ufffe b"))
+    assert "a���� b" in "".join(ET.fromstring(svg).itertext())
 
 
 def test_an_inline_chart_follows_the_page():

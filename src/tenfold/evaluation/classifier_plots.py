@@ -16,11 +16,13 @@ from tenfold.evaluation.style import (
     GRID,
     INK,
     MUTED,
-    SURFACE,
     VERMILLION,
     WITHIN_ITS_AXES,
     new_axes,
 )
+
+_LIGHTEST, _DARKEST = 0.1, 0.55
+"""Shades of a confusion matrix: the counts on them can be read in a page's both schemes."""
 
 
 def plot_confusion(confusion: IntArray, class_names: Sequence[str], ax: Axes | None = None) -> Axes:
@@ -37,8 +39,10 @@ def plot_confusion(confusion: IntArray, class_names: Sequence[str], ax: Axes | N
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     wrong = np.where(np.eye(k, dtype=bool), 0.0, shares)
     # Mistakes are rare: they are shaded against the most frequent one, by its root.
-    mistakes = 0.1 + 0.55 * np.sqrt(wrong / max(float(wrong.max()), 0.01))
-    shades = np.where(np.eye(k, dtype=bool), 0.1 + 0.85 * shares, mistakes)
+    strengths = np.where(
+        np.eye(k, dtype=bool), shares, np.sqrt(wrong / max(float(wrong.max()), 0.01))
+    )
+    shades = _LIGHTEST + (_DARKEST - _LIGHTEST) * strengths
     if k <= MOST_NAMES:
         _draw_cells(ax, confusion, shades)
     else:
@@ -162,7 +166,7 @@ def _draw_cells(ax: Axes, confusion: IntArray, shades: Any) -> None:
             ha="center",
             va="center",
             fontsize=size if count < 10_000 else size - 2,
-            color=SURFACE if shade > 0.66 else INK,
+            color=INK,
             **WITHIN_ITS_AXES,
         )
 

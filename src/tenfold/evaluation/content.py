@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tenfold.errors import ScoreInputError
@@ -128,6 +128,20 @@ def list_shown(labels: IntArray, probabilities: FloatArray) -> tuple[Verdict, ..
     n_classes = probabilities.shape[1]
     rows = pick_samples(labels, n_classes=n_classes, per_class=_MOST_SHOWN // 2, limit=_MOST_SHOWN)
     return list_verdicts(labels, probabilities, rows)
+
+
+def name_classes(labels: Iterable[int], n_classes: int) -> str:
+    """Say which classes images are of.
+
+    Args:
+        labels: Their class indices.
+        n_classes: Number of classes.
+
+    >>> name_classes([0, 0, 1], 2), name_classes([0, 0, 1], 3)
+    ('every class', '2 of the 3 classes')
+    """
+    shown = len(set(labels))
+    return "every class" if shown == n_classes else f"{shown} of the {n_classes} classes"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tenfold.evaluation import classifier_plots, plots
-from tenfold.evaluation.content import ReportInput, choose_thresholds
+from tenfold.evaluation.content import ReportInput, choose_thresholds, name_classes
 from tenfold.evaluation.curves import precision_recall_curve, roc_curve
 from tenfold.evaluation.leaderboard import Row
 from tenfold.evaluation.plots import shorten
@@ -75,10 +75,11 @@ def draw_sheets(report: ReportInput) -> tuple[Picture, ...]:
     found: list[Picture] = []
     with chart_style():
         if report.sample_images is not None and report.sample_labels is not None:
-            captions = [shorten(report.class_names[at], 18) for at in report.sample_labels.tolist()]
+            labels = report.sample_labels.tolist()
+            captions = [shorten(report.class_names[label], 18) for label in labels]
             if captions:
                 axes = plot_sheet(report.sample_images, report.image_shape, captions)
-                alt = "Images of every class"
+                alt = f"Images of {name_classes(labels, len(report.class_names))}"
                 found.append(png_picture("samples", "Sample images", alt, axes))
         winner = report.leaderboard.winner
         if report.predicted is not None and winner is not None:
@@ -108,14 +109,16 @@ def save_figures(pictures: Sequence[Picture], folder: Path) -> tuple[Path, ...]:
 
 def _draw_board(report: ReportInput) -> Iterable[Picture]:
     board = report.leaderboard
-    finished = [row for row in board.ranked if row.scores is not None]
+    finished = [row for row in board.rows if row.scores is not None]
     if not finished:
         return
-    best = finished[0]
-    assert best.scores is not None
+    rows, said = plots.choose_rows(board)
+    scored = [(row.scores.accuracy.value, row.name) for row in rows if row.scores is not None]
+    # What the board is ranked by may be another score.
+    highest, name = max(scored, key=lambda found: found[0])
     alt = (
-        f"Test accuracy of {len(finished)} models with 95 % intervals; the highest is "
-        f"{best.name} with {100 * best.scores.accuracy.value:.2f} %"
+        f"Test accuracy of {said} with 95 % intervals; the highest is {name} with "
+        f"{100 * highest:.2f} %"
     )
     yield svg_picture("accuracy", "Accuracy", alt, plots.plot_accuracy(board))
     alt = f"Test accuracy of {len(finished)} models over the seconds to fit them"
@@ -163,9 +166,10 @@ def _draw_curves(report: ReportInput) -> Iterable[Picture]:
 def _draw_learning(report: ReportInput) -> Iterable[Picture]:
     for quantity in ("loss", "accuracy"):
         learners = [row for row in _winner_first(report) if has_history(row, quantity)]
-        shown = {row.name: row.history for row in learners[:_LEARNERS_SHOWN]}
+        shown = [(row.name, row.history) for row in learners[:_LEARNERS_SHOWN]]
         if shown:
-            alt = f"{quantity.capitalize()} of {', '.join(shown)} while learning"
+            names = ", ".join(name for name, _ in shown)
+            alt = f"{quantity.capitalize()} of {names} while learning"
             axes = plots.plot_learning_curves(shown, quantity)
             title = f"{quantity.capitalize()} while learning"
             yield svg_picture(f"learning-{quantity}", title, alt, axes)

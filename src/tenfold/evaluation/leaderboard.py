@@ -30,11 +30,11 @@ class Row:
         title: The model's name for people.
         label: The parameter cell, for example ``"n_neighbors=3"``.
         params: Complete canonical parameters.
-        key: Key of the train fit that the validation score is from.
+        key: Key of the first finished train fit.
         test_key: Key of the fit that the test scores, times and size are from.
         run_id: The tracker's name for that fit.
         scores: Test scores of the first repeat; None when no fit finished.
-        validation: Accuracy on the select rows by the train fit.
+        validation: Accuracy on the select rows, the mean over the finished train fits.
         fit_s: Wall seconds of the fit, until this row was answered.
         fitted_with: Keys of the fits' rows that shared it, this one's `test_key` among them; empty
             where the fit was this row's alone.
@@ -53,6 +53,7 @@ class Row:
         calibration: The calibrator as plain values.
         history: Per step of the train fit, what it reported.
         reused: Whether the fit was found finished and not run again.
+        validation_repeats: How many train fits `validation` is the mean over.
     """
 
     model: str
@@ -80,6 +81,7 @@ class Row:
     history: tuple[Mapping[str, float], ...] = field(default=(), repr=False)
     reused: bool = False
     fitted_with: tuple[str, ...] = field(default=(), repr=False)
+    validation_repeats: int = 0
 
     @property
     def name(self) -> str:
@@ -155,9 +157,9 @@ def build_leaderboard(
 
     Repeats of a recipe become one row: its scores are those of the first finished repeat, mean
     and standard deviation are over all of them. Where a recipe was fitted again on train and
-    validation rows, its test scores, times and size are those of the refit; its validation score
-    stays that of the train fit. When only some repeats have a refit, mean and standard deviation
-    are over the repeats of the headline's kind.
+    validation rows, its test scores, times and size are those of the refit. Its validation score is
+    the mean over its train fits, which `choose_winner` goes by. When only some repeats have a
+    refit, mean and standard deviation are over the repeats of the headline's kind.
 
     Args:
         results: Train fits and refits in grid order, finished or failed.
@@ -190,11 +192,13 @@ def build_leaderboard(
         if shown is not None:
             scores = score(known_test, shown.test, class_names=names, draws=draws, seed=seed)
         right.append(None if shown is None else _is_right(shown.test, known_test))
+        validated = _validate(recipe, known_validation, select)
         rows.append(
             replace(
                 _to_row(recipe, known_test, cross_validated=cross_validated),
                 scores=scores,
-                validation=_validate(recipe, known_validation, select, chosen_by),
+                validation=_average(validated, chosen_by),
+                validation_repeats=len(validated),
             )
         )
     compared = _compare(rows, right, winner_key)
@@ -207,12 +211,22 @@ def _is_right(probabilities: FloatArray, labels: npt.NDArray[Any]) -> Right:
     return np.asarray(probabilities.argmax(axis=1) == labels)
 
 
-def _validate(recipe: Recipe, labels: npt.NDArray[Any], select: Right, n: int) -> Interval | None:
-    """Return the train fit's accuracy on the select rows, as from ``n`` different images."""
-    predictions = recipe.base.predictions
-    if predictions is None or predictions.validation is None:
-        return None
-    return wilson_interval(float(_is_right(predictions.validation[select], labels).mean()) * n, n)
+def _validate(recipe: Recipe, labels: npt.NDArray[Any], select: Right) -> list[float]:
+    """Return the accuracy of each finished train fit on the select rows."""
+    return [
+        float(_is_right(result.predictions.validation[select], labels).mean())
+        for result in recipe.bases
+        if result.predictions is not None and result.predictions.validation is not None
+    ]
+
+
+def _average(accuracies: Sequence[float], n: int) -> Interval | None:
+    """Return the mean of accuracies on the same ``n`` images; None where there are none.
+
+    Repeats add no images: the interval is that of one fit with this accuracy. A mean varies at
+    most as much between samples of images, so that it is rather too wide than too narrow.
+    """
+    return wilson_interval(fmean(accuracies) * n, n) if accuracies else None
 
 
 def _to_row(recipe: Recipe, test_labels: npt.NDArray[Any], *, cross_validated: bool) -> Row:

@@ -7,6 +7,7 @@ nothing touches pyplot's state. Draw inside `chart_style`.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,16 +30,18 @@ _WIDE = 10
 _MANY_DECADES = 300
 MOST_NAMES = 20
 """With more classes than this, names and counts no longer fit at full size."""
+LINE = 56
+"""Characters of a line below a chart."""
 
 
 def plot_accuracy(leaderboard: Leaderboard, ax: Axes | None = None) -> Axes:
     """Draw test accuracy with its interval, best row on top; a ring is validation accuracy.
 
     Args:
-        leaderboard: At most its 40 best rows are drawn.
+        leaderboard: What `choose_rows` returns of it is drawn.
         ax: Where to draw.
     """
-    rows = [row for row in leaderboard.ranked if row.scores is not None][:_MOST_ROWS]
+    rows, said = choose_rows(leaderboard)
     ax = new_axes(4.8, 1.0 + 0.23 * max(len(rows), 4)) if ax is None else ax
     for place, row in enumerate(rows):
         assert row.scores is not None
@@ -60,9 +63,27 @@ def plot_accuracy(leaderboard: Leaderboard, ax: Axes | None = None) -> Axes:
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")
     ax.tick_params(axis="y", length=0)
-    ax.set_xlabel("Accuracy")
+    ax.set_xlabel(f"Accuracy of {said}")
     _as_percent(ax.xaxis)
     return ax
+
+
+def choose_rows(leaderboard: Leaderboard) -> tuple[list[Row], str]:
+    """Return the rows that `plot_accuracy` draws, and in words which they are.
+
+    Args:
+        leaderboard: Of its finished rows the 40 best are drawn, and the winner in any case.
+    """
+    finished = [row for row in leaderboard.ranked if row.scores is not None]
+    rows = [
+        row
+        for place, row in enumerate(finished)
+        if place < _MOST_ROWS or row.key == leaderboard.winner_key
+    ]
+    if len(finished) <= _MOST_ROWS:
+        return rows, f"{len(finished)} model{'' if len(finished) == 1 else 's'}"
+    winner = " and the winner" if len(rows) > _MOST_ROWS else ""
+    return rows, f"the best {_MOST_ROWS} of {len(finished)} models{winner}"
 
 
 def plot_accuracy_against_time(leaderboard: Leaderboard, ax: Axes | None = None) -> Axes:
@@ -112,21 +133,23 @@ def plot_accuracy_against_time(leaderboard: Leaderboard, ax: Axes | None = None)
 
 
 def plot_learning_curves(
-    histories: Mapping[str, Sequence[Mapping[str, float]]],
+    histories: Sequence[tuple[str, Sequence[Mapping[str, float]]]],
     quantity: str,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw what fits reported per step: validation as lines, training as dashes.
 
     Args:
-        histories: Per model its steps; the first 6 are drawn.
+        histories: Names of models with their steps; the first 6 are drawn.
         quantity: ``"loss"`` or ``"accuracy"``: every reported name that ends so is drawn.
         ax: Where to draw.
     """
-    shown = {shorten(name): steps for name, steps in list(histories.items())[:_MOST_LINES]}
-    columns = 2 if max(map(len, shown), default=0) < _HALF_LEGEND else 1
-    ax = new_axes(4.8, 3.1 + 0.2 * math.ceil(len(shown) / columns)) if ax is None else ax
-    for number, (name, steps) in enumerate(shown.items()):
+    shown = histories[:_MOST_LINES]
+    names = _name_lines([name for name, _ in shown])
+    columns = 2 if max(map(len, names), default=0) < _HALF_LEGEND else 1
+    lines = sum(name.count("\n") + 1 for name in names)
+    ax = new_axes(4.8, 3.1 + 0.2 * math.ceil(lines / columns)) if ax is None else ax
+    for number, (name, (_, steps)) in enumerate(zip(names, shown, strict=True)):
         keys = sorted({key for step in steps for key in step if key.endswith(quantity)})
         for key in keys:
             points = [
@@ -178,6 +201,15 @@ def plot_class_balance(
     ax.grid(visible=False, axis="x")
     ax.set_ylabel("Images")
     return ax
+
+
+def _name_lines(names: Sequence[str]) -> list[str]:
+    """Return short names for a legend; those that would read alike are written out instead."""
+    short = [shorten(name) for name in names]
+    return [
+        "\n".join(textwrap.wrap(name, LINE)) if short.count(cut) > 1 else cut
+        for name, cut in zip(names, short, strict=True)
+    ]
 
 
 def _accuracies(rows: Sequence[Row]) -> list[Any]:

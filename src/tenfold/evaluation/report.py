@@ -11,7 +11,7 @@ from typing import Any
 from tenfold._optional import require
 from tenfold.evaluation import formats
 from tenfold.evaluation.confusion import list_confusions
-from tenfold.evaluation.content import ReportInput, choose_thresholds, list_shown
+from tenfold.evaluation.content import ReportInput, choose_thresholds, list_shown, name_classes
 from tenfold.evaluation.figures import draw_charts
 from tenfold.evaluation.intervals import Interval
 from tenfold.evaluation.leaderboard import Leaderboard, Row
@@ -72,6 +72,9 @@ def _view(report: ReportInput, figures: Sequence[Picture] | None, markup: Any) -
     """Return what the template shows, under the names it uses."""
     board = report.leaderboard
     pictures = draw_charts(report) if figures is None else figures
+    shown = list_shown(*report.predicted) if report.predicted else ()
+    samples = _samples(report)
+    n_classes = len(board.class_names)
     names = [picture.name for picture in pictures]
     # In the CSV it has the name that old scripts read.
     titles = {**METRIC_TITLES, "f1_weighted": "F1 Weighted"}
@@ -87,6 +90,7 @@ def _view(report: ReportInput, figures: Sequence[Picture] | None, markup: Any) -
         "ranked": [_rank(row, board) for row in board.ranked],
         "scale": _scale(board),
         "repeated": any(row.repeats > 1 for row in board.rows),
+        "validated_again": any(row.validation_repeats > 1 for row in board.rows),
         "mixed_fits": len({row.fitted_on for row in board.rows if row.scores is not None}) > 1,
         "beaten_by": _count_better(board),
         "metrics": [(name, titles[name], name in LOSSES) for name in METRICS],
@@ -106,8 +110,10 @@ def _view(report: ReportInput, figures: Sequence[Picture] | None, markup: Any) -
         "has_filters": any(name.startswith("filters-") for name in names),
         "has_attention": any(name.startswith("attention-") for name in names),
         "mistakes": _verdicts(report, _mistakes(report)),
-        "predictions": _verdicts(report, list_shown(*report.predicted) if report.predicted else ()),
-        "samples": _samples(report),
+        "predictions": _verdicts(report, shown),
+        "predicted_classes": name_classes([verdict.true for verdict in shown], n_classes),
+        "samples": samples,
+        "sample_classes": name_classes([found["label"] for found in samples], n_classes),
         "thresholds": choose_thresholds(report),
         "script": markup(script),
         "script_hash": base64.b64encode(digest).decode(),
@@ -161,7 +167,7 @@ def _scale(board: Leaderboard) -> tuple[float, float]:
 
 
 def _count_better(board: Leaderboard) -> int:
-    """Return how many rows score higher on the test images than the winner."""
+    """Return how many rows do better on the test images than the winner."""
     ahead = [row for row in board.ranked if row.scores is not None]
     winner = board.winner
     if winner is None or winner.scores is None:
@@ -212,6 +218,10 @@ def _samples(report: ReportInput) -> list[Mapping[str, Any]]:
         return []
     labels = report.sample_labels.tolist()[:_SAMPLES_SHOWN]
     return [
-        {"uri": to_data_uri(image, report.image_shape), "name": report.class_names[label]}
+        {
+            "uri": to_data_uri(image, report.image_shape),
+            "label": label,
+            "name": report.class_names[label],
+        }
         for image, label in zip(report.sample_images, labels, strict=False)
     ]

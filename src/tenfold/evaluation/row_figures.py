@@ -38,7 +38,7 @@ def draw_row(
         found = [svg_picture("confusion", "Confusion matrix", alt, axes)]
         for quantity in ("loss", "accuracy"):
             if has_history(row, quantity):
-                axes = plots.plot_learning_curves({row.name: row.history}, quantity)
+                axes = plots.plot_learning_curves([(row.name, row.history)], quantity)
                 alt = f"{quantity.capitalize()} of {row.name} while learning"
                 title = f"{quantity.capitalize()} while learning"
                 found.append(svg_picture(f"learning-{quantity}", title, alt, axes))

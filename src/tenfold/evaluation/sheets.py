@@ -14,7 +14,7 @@ from PIL import Image
 
 from tenfold.evaluation.confusion import IntArray
 from tenfold.evaluation.plots import Axes
-from tenfold.evaluation.style import INK, VERMILLION, WITHIN_ITS_AXES, new_axes
+from tenfold.evaluation.style import INK, RUST, VERMILLION, WITHIN_ITS_AXES, new_axes
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -46,7 +46,7 @@ def plot_sheet(
         image_shape: Height and width in pixels.
         captions: n short texts, of several lines perhaps.
         ax: Where to draw.
-        marked: Which of them are framed, their captions in the frame's colour.
+        marked: Which of them are framed, their captions in a darker shade of the frame's colour.
         columns: The most images in a row; long captions leave room for fewer.
     """
     pixels = _thinned(images.reshape(len(images), *image_shape))
@@ -69,7 +69,7 @@ def plot_sheet(
         x, y = column * cell_across + left, line * cell_down + top
         sheet[y : y + down, x : x + across, :3] = image[..., None]
         sheet[y : y + down, x : x + across, 3] = 255
-        colour = VERMILLION if number in marked else INK
+        colour = RUST if number in marked else INK
         if number in marked:
             _draw_frame(ax, x * wide, y * tall, width, height)
         middle, below = (x + across / 2) * wide, (y + down) * tall + _GAP_IN / 3

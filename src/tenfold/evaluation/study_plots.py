@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tenfold.evaluation.plots import Axes, shorten
+from tenfold.evaluation.plots import LINE, Axes, shorten
 from tenfold.evaluation.style import BLUE, GRID, MUTED, ORANGE, VERMILLION, new_axes
 from tenfold.histories import HIGHER_IS_BETTER, StudyHistory, StudyTrial
 
@@ -21,8 +21,6 @@ _GAP = 0.3
 """Between words and the numbers they stand beside, as a share of the length of the numbers."""
 _HEIGHTS = -0.08, 1.08
 """What parallel coordinates show of their columns, which reach from 0 to 1."""
-_LINE = 56
-"""Characters of a line below a chart."""
 
 
 def plot_history(history: StudyHistory, ax: Axes | None = None) -> Axes:
@@ -86,7 +84,7 @@ def plot_importances(
     ax.set_xlabel("Share of the variation between finished trials")
     if left_out:
         names = ", ".join(shorten(name, 20) for name in left_out)
-        told = textwrap.fill(f"not weighed, since not every trial has it: {names}", _LINE)
+        told = textwrap.fill(f"not weighed, since not every trial has it: {names}", LINE)
         ax.set_xlabel(f"{ax.get_xlabel()}\n{told}")
     return ax
 

@@ -22,6 +22,8 @@ BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = (
     "#e69f00",
     "#56b4e9",
 )
+RUST = "#b34700"
+"""Vermillion for small text: dark enough to be read on white."""
 SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 """Line colours that colour-blind people tell apart (Okabe and Ito, "Color universal design")."""
 
@@ -42,6 +44,7 @@ CSS_NAMES: Mapping[str, str] = MappingProxyType(
 """The CSS variable that stands for each colour in a page with a dark scheme."""
 
 _FONT = "DejaVu Sans"
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 _SETTINGS: Mapping[str, Any] = MappingProxyType(
     {
@@ -159,7 +162,8 @@ def to_svg(axes: Any) -> bytes:
     buffer = io.BytesIO()
     with chart_style():
         axes.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    # matplotlib writes the control characters of a name as they are.
+    return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", buffer.getvalue().decode()).encode()
 
 
 def to_png(axes: Any, *, dpi: int = 144) -> bytes:
@@ -185,15 +189,21 @@ def inline_svg(svg: bytes, *, name: str) -> str:
     text = svg.decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'style="[^"]*"', _use_variables, text)
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = re.sub(r'href="#', f'href="#{name}-', text)
-    text = text.replace("url(#", f"url(#{name}-")
+    # Within tags alone: between them stands what users named.
+    text = re.sub(r"<[^>]*>", lambda tag: _adapt(tag.group(), name), text)
     size = re.search(r'width="([\d.]+)pt" height="[\d.]+pt"', text)
     assert size is not None, "matplotlib gives an SVG its size in points"
     widest = float(size[1]) / _POINTS_PER_REM
     fluid = f'style="max-width:{widest:.1f}rem" aria-hidden="true" focusable="false"'
     return text.replace(size[0], fluid, 1)
+
+
+def _adapt(tag: str, name: str) -> str:
+    """Return a tag with the page's font and colours and with its ids under a prefix."""
+    tag = re.sub(r'style="[^"]*"', _use_variables, tag)
+    tag = re.sub(r'\bid="', f'id="{name}-', tag)
+    tag = tag.replace('href="#', f'href="#{name}-')
+    return tag.replace("url(#", f"url(#{name}-")
 
 
 def _use_variables(style: re.Match[str]) -> str:

@@ -151,6 +151,7 @@ def _describe_row(row: Row) -> dict[str, Any]:
         "error": row.error,
         "scores": None,
         "validation_accuracy": _describe(row.validation),
+        "validation_repeats": row.validation_repeats,
         "fit_s": round(row.fit_s, 6),
         "fitted_with": list(row.fitted_with),
         "predict_us_per_image": round(row.predict_us_per_image, 6),
