@@ -12,10 +12,11 @@ from mlflow import MlflowClient
 import tenfold.fitting
 import tenfold.workbench
 from tenfold.config import load_settings, parse_config
-from tenfold.errors import SealedTestError, StorageError, TrialError
+from tenfold.errors import SealedTestError, StorageError, TrackingError, TrialError
 from tenfold.evaluation import TIME_COLUMNS
 from tenfold.executor import LocalExecutor
 from tenfold.experiment import run_experiment
+from tenfold.tracking import MlflowTracker
 
 QUICK = {
     "name": "quick",
@@ -223,6 +224,23 @@ def test_probabilities_are_calibrated_and_those_of_a_refit_as_of_its_train_fit(w
     assert refit.calibration == train.calibration
     assert refit.key == train.key
     assert train.scores.ece.value < 0.05 > refit.scores.ece.value
+
+
+def test_no_run_is_left_running_where_a_later_trial_of_its_fit_cannot_start(
+    workspace, runs, monkeypatch
+):
+    start = MlflowTracker.start
+
+    def refused(self, trial, key, **options):
+        if trial.params["n_neighbors"] == 3:
+            raise TrackingError("MLflow is gone")
+        return start(self, trial, key, **options)
+
+    monkeypatch.setattr(MlflowTracker, "start", refused)
+    with pytest.raises(TrackingError, match="MLflow is gone"):
+        run_experiment(config(models=[{"model": "knn", "grid": {"n_neighbors": [1, 3]}}]))
+    monkeypatch.undo()
+    assert runs()["KNN n_neighbors=1"].info.status == "KILLED"
 
 
 def test_a_failing_trial_is_a_failed_row_and_the_others_go_on(workspace, runs, own_source):

@@ -146,6 +146,41 @@ def test_a_server_that_never_answers_is_ended(tmp_path):
     assert server.ended(within_s=0)
 
 
+def test_no_proxy_is_asked_for_a_server_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with Server(plan(tmp_path)) as server:
+        server.wait_until_ready()
+        assert not server.ended(within_s=0)
+
+
+#: Answers its first request in no protocol.
+GARBAGE = """
+import socket, sys
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listening:
+    with listening.accept()[0] as asked:
+        asked.recv(1000)
+        asked.sendall(b"no such protocol\\r\\n\\r\\n")
+"""
+
+
+def test_an_answer_that_is_none_of_http_is_no_answer(tmp_path):
+    with Server(plan(tmp_path, program=GARBAGE + PAGE)) as server:
+        server.wait_until_ready()
+        assert not server.ended(within_s=0)
+
+
+def test_no_other_user_can_read_a_password_of_mlflows_database(workspace, monkeypatch):
+    address = "postgresql://ann:secret@db/mlflow"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port = probe.getsockname()[1]
+    made = mlflow_plan(workspace, port=port)
+    assert "secret" not in " ".join(made.command)
+    assert made.environ["MLFLOW_BACKEND_STORE_URI"] == address
+
+
 def test_a_port_that_is_taken_is_told(workspace):
     with socket.socket() as other:
         other.bind((LOOPBACK, 0))

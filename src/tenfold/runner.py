@@ -238,12 +238,11 @@ class UnitRunner:
         shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
         if self.fresh:
             self._drop_checkpoints(unit.keys)
-        open_runs = {
-            key: self.tracker.start(trial, key, parent=self.parent)
-            for trial, key in self._pairs(unit)
-        }
+        open_runs: dict[str, str] = {}
         results: dict[str, TrialResult] = {}
         try:
+            for trial, key in self._pairs(unit):
+                open_runs[key] = self.tracker.start(trial, key, parent=self.parent)
             self._fit(unit, caller, folder, open_runs, results)
         except BaseException as error:
             reason = str(error) if isinstance(error, TrialStoppedError) else repr(error)

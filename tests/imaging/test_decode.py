@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tenfold.errors import ImageError
 from tenfold.imaging import decode_image
@@ -207,3 +207,52 @@ def test_damage_anywhere_never_raises_anything_else(kind, data):
         return
     assert grey.dtype == np.uint8
     assert grey.ndim == 2
+
+
+def exif(**tags):
+    """Return EXIF of some tags, each (type, count, bytes); shorts are packed in four bytes."""
+    entries = [
+        (number, *value) for number, value in sorted((int(k[1:]), v) for k, v in tags.items())
+    ]
+    body = b"".join(struct.pack("<HHI4s", *entry) for entry in entries)
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + body + b"\0" * 4
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"t282": (2, 4, b"72x\0")},  # XResolution as text
+        {"t256": (9, 1, struct.pack("<i", -5))},  # ImageWidth below 0
+        {"t256": (2, 3, b"ab\0")},
+    ],
+)
+def test_only_the_orientation_of_exif_matters(damaged):
+    picture = Image.fromarray(gradient())
+    turned = {"t274": (3, 1, struct.pack("<HH", 6, 0))}
+    given = encoded(picture, "JPEG", quality=95, exif=exif(**turned, **damaged))
+    plain = encoded(picture, "JPEG", quality=95)
+    np.testing.assert_array_equal(decode_image(given), np.rot90(decode_image(plain), -1))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_put_upright_as_pillow_does(orientation):
+    picture = Image.fromarray(gradient())
+    tags = Image.Exif()
+    tags[274] = orientation
+    given = encoded(picture, exif=tags)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(given)))
+    np.testing.assert_array_equal(decode_image(given), np.asarray(upright))
+
+
+def test_what_should_be_exif_and_is_not_costs_no_picture():
+    given = encoded(Image.fromarray(gradient()), exif=b"no such thing")
+    np.testing.assert_array_equal(decode_image(given), gradient())
+
+
+def test_a_jpeg_of_endless_scans_is_refused():
+    given = encoded(Image.fromarray(gradient(64, 64)), "JPEG", progressive=True)
+    last = given.rindex(b"\xff\xda")
+    again = given[:-2] + given[last:-2] * 100 + given[-2:]
+    with pytest.raises(ImageError, match=r"has 10\d scans, allowed are 100; save it again"):
+        decode_image(again)
+    assert decode_image(given).shape == (64, 64)

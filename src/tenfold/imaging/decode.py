@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
+from PIL.ExifTags import Base as ExifTag
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
 from tenfold.errors import ImageError
@@ -17,6 +18,17 @@ MAX_PIXELS = 24_000_000
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 
 _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+_MOST_SCANS = 100
+_SCAN = b"\xff\xda"  # begins one; in the data of a scan, nothing but 0 and restarts follow 0xff
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _NEXT_STEP = "save it again as an 8-bit PNG or JPEG"
 
 
@@ -72,8 +84,11 @@ def _decode(encoded: bytes, name: str, max_pixels: float) -> npt.NDArray[np.uint
         _check_pixels(opened.size, name, max_pixels)
         if isinstance(opened, TiffImageFile):
             _check_tiles(opened, name, max_pixels)
+        if opened.format == "JPEG":
+            _check_scans(encoded, name)
         opened.load()
-        upright = ImageOps.exif_transpose(opened)
+        turn = _UPRIGHT.get(_orientation(opened))
+        upright = opened if turn is None else opened.transpose(turn)
     if upright.mode in _DEEP_MODES:
         return _deep_to_grey(np.asarray(upright), name)
     return np.array(_on_white(upright), dtype=np.uint8)
@@ -94,6 +109,23 @@ def _check_tiles(opened: TiffImageFile, name: str, max_pixels: float) -> None:
     if not (isinstance(width, int) and isinstance(height, int)):
         raise TypeError("the size of its tiles is no whole number")
     _check_pixels((width, height), f"a tile of {name}", max_pixels)
+
+
+def _check_scans(encoded: bytes, name: str) -> None:
+    """See that the picture is not refined without end: each scan goes over all of its pixels."""
+    scans = encoded.count(_SCAN)
+    if scans > _MOST_SCANS:
+        raise ImageError(f"{name} has {scans:,} scans, allowed are {_MOST_SCANS}; {_NEXT_STEP}")
+
+
+def _orientation(opened: Image.Image) -> int | None:
+    """Return what EXIF says; other tags, damaged ones too, are of no interest."""
+    try:
+        found = opened.getexif().get(ExifTag.Orientation)
+    # It raises almost anything where there is no EXIF in what should be one.
+    except Exception:
+        return None
+    return found if isinstance(found, int) else None
 
 
 def _on_white(image: Image.Image) -> Image.Image:

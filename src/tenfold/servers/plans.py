@@ -85,8 +85,8 @@ def mlflow_plan(workspace: Workspace, *, host: str = LOOPBACK, port: int) -> Ser
     find_port(port, host=host)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or workspace.tracking_uri
     url = f"http://{host}:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
-    command += ["--host", host, "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
+    command += ["--workers", "1"]
     return ServerPlan(
         name="MLflow",
         command=command,
@@ -95,6 +95,7 @@ def mlflow_plan(workspace: Workspace, *, host: str = LOOPBACK, port: int) -> Ser
         log=workspace.home / "mlflow-server.log",
         folder=workspace.open().home,
         environ={
+            "MLFLOW_BACKEND_STORE_URI": uri,  # among the arguments all could read its password
             "MLFLOW_DISABLE_TELEMETRY": "true",
             # Five more processes, for jobs that tenfold has none of.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
