@@ -161,6 +161,21 @@ def test_a_folder_that_exists_is_left_alone(written, parts):
     assert (written / "SHA256SUMS").read_bytes() == before
 
 
+def test_a_zip_is_replaced_only_where_it_is_a_bundle(parts, tmp_path):
+    path = tmp_path / "photos.zip"
+    path.write_text("precious")
+    with pytest.raises(BundleError, match=r"photos.zip exists and is no bundle; remove it"):
+        write_bundle(path, **vars(parts))
+    assert path.read_text() == "precious"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("photo.jpg", "precious")
+    with pytest.raises(BundleError, match="is no bundle"):
+        write_bundle(path, **vars(parts))
+    path.unlink()
+    for _ in range(2):
+        assert write_bundle(path, **vars(parts)).path == path
+
+
 def test_a_write_that_fails_leaves_nothing(parts, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot write"):

@@ -32,6 +32,24 @@ def tenfold(tmp_path):
     return run
 
 
+@pytest.fixture
+def redirected(tmp_path):
+    """Return a function that runs the command with a shell's redirection of its streams."""
+
+    def run(redirection, *arguments, **environ):
+        command = [sys.executable, "-m", "tenfold", *arguments]
+        return subprocess.run(
+            ["sh", "-c", f'exec "$@" {redirection}', "sh", *command],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, **environ},
+            check=False,
+        )
+
+    return run
+
+
 def test_compare_prints_the_leaderboard_and_the_report(tenfold, workspace):
     done = tenfold("compare", "--models", "sgd,knn", *SMALL)
     assert done.returncode == 0, done.stderr
@@ -73,6 +91,30 @@ def test_skip_training_reports_on_what_is_trained_and_trains_nothing(tenfold, wo
     pictures = [line for line in done.stdout.splitlines() if line.startswith("picture: ")]
     assert pictures
     assert all(Path(line.removeprefix("picture: ")).is_file() for line in pictures)
+
+
+def test_a_reader_that_goes_away_costs_no_bundle(workspace, tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "tenfold", "train", "--model", "sgd", "--model-dir", "m", *SMALL],
+        stdout=writer,
+        cwd=tmp_path,
+        check=False,
+    )
+    os.close(writer)
+    assert done.returncode == 1
+    assert load_bundle(tmp_path / "m" / "sgd-digits.zip").info.model == "sgd"
+
+
+def test_a_file_that_is_no_bundle_is_refused_before_the_training(tenfold, tmp_path):
+    (tmp_path / "sgd-digits.zip").write_text("precious")
+    done = tenfold("train", "--model", "sgd", "--model-dir", ".")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: sgd-digits.zip exists and is no bundle; remove it, or give another name\n"
+    )
+    assert not (tmp_path / "workspace").exists()
 
 
 def test_train_writes_to_the_mlflow_store_and_experiment_that_the_options_name(
@@ -127,6 +169,12 @@ def test_a_failed_trial_is_exit_code_one(tenfold, workspace, tmp_path):
         (["evaluate", "--dataset", "digits", "--model", "none"], "there is no bundle"),
         (["models", "export", "none", "--out", "out"], "run `tenfold compare` first"),
         (["nonsense"], "No such command"),
+        (["compare", "--models", "knn", "--dataset", ""], "dataset.source: got ''"),
+        (["compare", "--models", "knn", "--dataset", "~nobody.here"], "is the home of no known"),
+        (["compare", "--models", " ,,"], "--models is ' ,,' and names none"),
+        (["train", "--model", "knn", "--model-dir", ""], "'' is no path"),
+        (["train", "--model", "knn", "--mlflow-tracking-uri", ""], "option of MLflow is empty"),
+        (["train", "--model", "knn", "--n-neighbors=0x_"], "--n-neighbors 0x_: is not valid YAML"),
     ],
 )
 def test_a_mistake_is_exit_code_two_and_one_clear_line(tenfold, arguments, expected):
@@ -159,6 +207,62 @@ def test_doctor_says_what_was_found(tenfold):
     assert "hardware" in tenfold("doctor").stdout
 
 
+def test_doctor_says_whether_there_is_room_for_a_workspace(tenfold, tmp_path):
+    (tmp_path / "file").write_text("")
+    places = [
+        json.loads(tenfold("doctor", "--json", TENFOLD_HOME=str(tmp_path / home)).stdout)["places"]
+        for home in ("a/b/c", "file", "file/b")
+    ]
+    assert places[0]["workspace"].endswith("GiB free)")
+    for place in places[1:]:
+        assert f"({tmp_path / 'file'} is a file; set TENFOLD_HOME" in place["workspace"]
+
+
+def test_a_stdout_that_cannot_encode_a_sign_shows_another(tenfold, workspace):
+    done = tenfold("compare", "--models", "sgd", *SMALL, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert " ?s" in done.stdout
+    assert "report: " in done.stdout
+    assert tenfold("tune", "--help", PYTHONIOENCODING="ascii").returncode == 0
+
+
+def test_a_stream_that_is_closed_is_done_without(redirected, workspace):
+    command = ("compare", "--models", "sgd", *SMALL)
+    done = redirected(">&-", *command)
+    assert done.returncode == 0, done.stderr
+    assert "[1/1] SGD: done" in done.stderr
+    done = redirected("2>&-", *command)
+    assert done.returncode == 0
+    assert "winner: SGD" in done.stdout
+    assert redirected("2>&-", "compare", "none.yaml").returncode == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [("data", "list"), ("tune", "--help")])
+def test_an_output_that_cannot_be_written_is_told_in_a_line(redirected, arguments, unbuffered):
+    done = redirected(">/dev/full", *arguments, PYTHONUNBUFFERED=unbuffered)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: the output cannot be written: No space left on device; free")
+
+
+def test_ctrl_c_while_libraries_are_imported_ends_it_quietly():
+    script = """
+import sys
+class Interrupted:
+    def find_spec(self, name, *rest):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from tenfold.cli import main
+main()
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_doctor_shows_no_password(tenfold):
     found = tenfold(
         *("doctor", "--json"),
@@ -167,6 +271,14 @@ def test_doctor_shows_no_password(tenfold):
     )
     assert "secret" not in found.stdout
     assert json.loads(found.stdout)["places"]["tracking"] == "http://ann:***@host:5000"
+
+
+def test_servers_elsewhere_are_named_without_their_passwords(tenfold):
+    shown = tenfold("ui", MLFLOW_TRACKING_URI="http://ann:secret@host:5000")
+    assert shown.stdout.startswith("MLflow: http://ann:***@host:5000 (MLFLOW_TRACKING_URI;")
+    refused = tenfold("up", PREFECT_API_URL="http://ann:secret@host:4200/api")
+    assert refused.returncode == 2
+    assert "PREFECT_API_URL is set to 'http://ann:***@host:4200/api'" in refused.stderr
 
 
 def test_version_and_help(tenfold):

@@ -177,11 +177,44 @@ def test_options_reach_the_reader(run, table):
     assert (found["height"], found["width"]) == (4, 3)
 
 
-@pytest.mark.parametrize("shape", ["28", "0x3", "axb", "28x28x1", "-1x2"])
+@pytest.mark.parametrize("shape", ["28", "0x3", "axb", "28x28x1", "-1x2", "60000x60000"])
 def test_a_shape_that_is_none_is_wrong_usage(run, shape):
     result = run("check", "digits", f"--image-shape={shape}")
     assert result.exit_code == 2
     assert "28x28" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["show", "samples", "check"])
+@pytest.mark.parametrize("out", ["my.csv", "x.jpg", ""])
+def test_a_picture_has_the_name_of_one(run, tmp_path, monkeypatch, command, out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.csv").write_text("precious")
+    result = run(command, "digits", "--out", out)
+    assert result.exit_code == 2
+    assert "ends in .png" in " ".join(result.stderr.split())
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir() if path.is_file()] == [
+        ("my.csv", "precious")
+    ]
+
+
+@pytest.mark.parametrize("folder", ["", "~nobody.here"])
+def test_a_data_folder_that_is_none_is_refused(run, folder):
+    try:
+        result = run("list", "--data-dir", folder)
+    except UsageError as error:
+        assert "'~nobody.here' is the home of no known user" in str(error)  # noqa: PT017
+    else:
+        assert result.exit_code == 2
+        assert "is no path" in result.stderr
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_warnings_are_coloured_unless_the_user_wants_no_colours(table, no_color, coloured):
+    result = CliRunner().invoke(
+        app, ["check", str(table), "--image-shape", "3x4"], color=True, env={"NO_COLOR": no_color}
+    )
+    assert ("\x1b[" in result.stdout) == coloured
+    assert "warning: class 'rare' has" in result.stdout
 
 
 def test_a_picture_that_cannot_be_written_is_a_storage_error(run, tmp_path):

@@ -1,19 +1,71 @@
 """What a person sees while an experiment runs."""
 
 import io
+import re
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from tenfold.cli.progress import BarObserver, LineObserver, observing
+from tenfold.cli.progress import BarObserver, LineObserver, observing, print_result
 from tenfold.records import FitUnit, Numerics, Trial, TrialResult
 
 TRIAL = Trial("mlp", {}, "MLP", "epochs=3", 0)
 UNIT = FitUnit((TRIAL,), ("k",), Numerics("cpu", "float32", 1))
 DONE = (TrialResult(TRIAL, "k", "finished", fit_s=75.0),)
 FAILED = (TrialResult(TRIAL, "k", "failed", error="ValueError: [bold] luck"),)
+
+
+def row(title, label, accuracy):
+    value = SimpleNamespace(value=accuracy, low=accuracy - 0.01, high=accuracy + 0.01)
+    return SimpleNamespace(
+        key=title,
+        title=title,
+        label=label,
+        name=f"{title} {label}",
+        scores=SimpleNamespace(accuracy=value, f1_weighted=value),
+        p_vs_winner=0.5,
+        fit_s=3.0,
+        predict_us_per_image=20.0,
+        error="ValueError: [/b]",
+    )
+
+
+RESULT = SimpleNamespace(
+    config=SimpleNamespace(name="compare-digits"),
+    leaderboard=SimpleNamespace(
+        ranked=(
+            row("KNN", "", 0.9861),
+            row("Logistic Regression", "x=[/b]", 0.9749),
+            row("MLP", "epochs=1, hidden_layers=(128, 64)", 0.4153),
+        ),
+        winner=row("KNN", "x=[/b]", 0.9861),
+        winner_key="KNN",
+        n_test=359,
+        n_select=1438,
+    ),
+    failed=(row("KNN", "x=[/b]", 0.0),),
+    warnings=("class '[/b]' is rare",),
+    report="/w[/x]/[old] :cat: runs/report.html",
+)
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Return a function that makes stdout and stderr a terminal of so many columns."""
+
+    def make(columns):
+        stream = io.StringIO()
+        stream.isatty = lambda: True
+        for name, value in {"COLUMNS": columns, "LINES": 25, "TERM": "xterm"}.items():
+            monkeypatch.setenv(name, str(value))
+        monkeypatch.setenv("NO_COLOR", "1")
+        monkeypatch.setattr("sys.stdout", stream)
+        monkeypatch.setattr("sys.stderr", stream)
+        return stream
+
+    return make
 
 
 def play(observer):
@@ -107,12 +159,51 @@ def test_without_a_terminal_lines_are_chosen(monkeypatch):
         assert isinstance(observer, LineObserver)
 
 
-def test_with_a_terminal_bars_are_chosen(monkeypatch):
-    terminal = io.StringIO()
-    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr("sys.stderr", terminal)
+def test_with_a_terminal_bars_are_chosen(terminal):
+    terminal(80)
     with observing() as observer:
         assert isinstance(observer, BarObserver)
+
+
+def test_bars_show_names_as_they_are(terminal):
+    shown = terminal(80)
+    trial = Trial("mine:X", {}, "X", "x=[/b] :cat:", 0)
+    with observing() as observer:
+        observer.started(FitUnit((trial,), ("k",), UNIT.numerics))
+        observer.said("[/b] :cat:")
+    assert "X x=[/b] :cat:" in shown.getvalue()
+    assert "\n[/b] :cat:" in shown.getvalue().replace("\x1b[2K", "\n")
+
+
+def test_the_leaderboard_shows_names_as_they_are(capsys):
+    print_result(RESULT)
+    lines = capsys.readouterr().out.splitlines()
+    assert "Logistic Regression   x=[/b] " in lines[5]
+    assert lines[-4].startswith("winner: KNN x=[/b], chosen on 1,438")
+    assert lines[-3:] == [
+        "failed: KNN x=[/b]: ValueError: [/b]",
+        "warning: class '[/b]' is rare",
+        "report: /w[/x]/[old] :cat: runs/report.html",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "last"),
+    [(140, "per image"), (80, "F1"), (60, "accuracy"), (45, "accuracy"), (24, "accuracy")],
+)
+def test_a_narrow_terminal_leaves_columns_out_and_cuts_none(terminal, columns, last):
+    shown = terminal(columns)
+    print_result(RESULT)
+    text = re.sub(r"\x1b\[\d*m", "", shown.getvalue().partition("winner:")[0])
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert max(map(len, lines)) <= columns
+    assert any(line.endswith(last) for line in lines)
+    for whole in ("0.9861", "0.9749", "0.4153"):
+        assert whole in text
+    assert "…" not in text
+    if columns > 24:
+        assert "Logistic" in text
+        assert "hidden_layers=" in text
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,10 @@ def test_overrides_reach_any_depth():
         ("name.deeper=1", "nothing lies below it"),
         ("dataset.image_shape.0.x=3", "'0' holds 8, nothing lies below it"),
         ("seed={{ n }}", "a key must be a name"),
-        ("seed=[1", "not YAML"),
+        ("seed=[1", "not valid YAML"),
+        ("description=2024-13-45", "not valid YAML: a value is none of its type: month must be"),
+        ("seed=0x_", "not valid YAML: a value is none of its type"),
+        ('seed=!!int ""', "not valid YAML: a value does not fit the type that its tag names"),
     ],
 )
 def test_a_wrong_override_says_what_is_allowed(override, expected):
@@ -120,6 +123,26 @@ def test_a_wrong_override_says_what_is_allowed(override, expected):
             "keep one of the two",
         ),
         ({"models": ["knn"], "wanted_recall": 0.9}, "wanted_recall", "binary"),
+        (
+            {"models": ["knn"], "dataset": {"image_shape": [0, -3]}},
+            "dataset.image_shape.0",
+            "got 0; must be greater than or equal to 1",
+        ),
+        (
+            {"models": ["knn"], "dataset": {"image_shape": [28, 60000]}},
+            "dataset.image_shape.1",
+            "got 60000; must be less than or equal to 4096",
+        ),
+        (
+            {"models": [{"model": "mine:X", "grid": {f"p{i}": [*range(10)] for i in range(12)}}]},
+            "models",
+            "1,000,000,000,000 trials; at most 10,000 are allowed",
+        ),
+        (
+            {"models": [{"model": "svm", "grid": {"C": [*range(1, 102)]}}], "repeats": 100},
+            "models",
+            "10,100 trials",
+        ),
     ],
 )
 def test_a_broken_rule_names_path_value_and_what_is_allowed(raw, where, expected):
@@ -146,10 +169,18 @@ def test_all_problems_are_told_at_once():
     assert len(problems({"models": ["kn", "svn"], "seed": -1, "reeft": 1})) == 4
 
 
+def test_a_misspelt_key_that_is_required_is_told_once():
+    (line,) = problems({"modles": ["knn"]})
+    assert "Did you mean 'models'?" in line
+    assert len(problems({"nonsense": 1})) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("models: [knn", "not valid YAML"),
+        (f"seed: {'1' * 5000}", "not valid YAML: a value is none of its type: Exceeds the limit"),
+        (f"seed: {'[' * 3000}", "not valid YAML: it is nested too deeply"),
         ("- knn", "must hold keys and values"),
         ("models: [knn]\nseed: 1\nseed: 2\n", "'seed' is given twice"),
         ("models: !!python/object:os.system {}", "not valid YAML"),

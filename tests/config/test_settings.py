@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tenfold.config import load_settings
-from tenfold.errors import SettingError
+from tenfold.errors import SettingError, UsageError
 
 
 def test_defaults_need_no_variable():
@@ -22,6 +22,11 @@ def test_variables_are_read_and_home_is_expanded():
     assert settings.home == Path.home() / "w"
     assert settings.data_dir == Path("/d")
     assert settings.device == "auto"
+
+
+def test_a_home_of_nobody_is_refused():
+    with pytest.raises(UsageError, match="TENFOLD_DATA_DIR is '~nobody.here/d': .* no known user"):
+        load_settings({"TENFOLD_DATA_DIR": "~nobody.here/d"})
 
 
 def test_an_unknown_variable_is_refused_with_the_nearest():

@@ -1,11 +1,15 @@
 """The schema of a tuning: what may be written, and one clear line for what may not."""
 
 import json
+from datetime import date
 
 import pytest
 
 from tenfold.config import dump_config, load_config, parse_config
 from tenfold.errors import ConfigError
+
+CIRCULAR = []
+CIRCULAR.append(CIRCULAR)
 
 
 def problems(model, **tune):
@@ -63,6 +67,14 @@ def test_a_wrong_space_is_told_in_one_line(space, line):
         (
             {"degree": {"values": [2], "when": {"degree": [2]}}},
             "models.0.space.degree.when.degree: is no other parameter; name the one that this",
+        ),
+        (
+            {"gamma": [date(2024, 1, 1), 1]},
+            "models.0.space.gamma.values.0: got datetime.date(2024, 1, 1); must be a plain JSON",
+        ),
+        (
+            {"gamma": [CIRCULAR]},
+            "models.0.space.gamma.values.0: got [[...]]; must be a plain JSON value: Circular",
         ),
     ],
 )

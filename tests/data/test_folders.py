@@ -108,6 +108,14 @@ def test_sizes_that_differ_are_named_or_resized(class_folders):
     assert (dataset.images == 40).all(axis=1).sum() == 1
 
 
+def test_a_shape_that_takes_more_than_memory_should_hold_is_refused(class_folders):
+    root = class_folders(n=130)
+    with pytest.raises(
+        ConfigError, match=r"4096x4096, which takes 4,362,076,160 bytes for the 260"
+    ):
+        load_dataset(root, image_shape=(4096, 4096))
+
+
 def test_many_sizes_are_cut_short(class_folders):
     root = class_folders(n=5)
     for side in range(7, 11):

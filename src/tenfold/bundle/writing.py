@@ -42,7 +42,8 @@ def write_bundle(
     """Write a bundle, if the graph answers as its estimator does.
 
     Args:
-        path: The folder, which must not exist; or a file ``*.zip``, which is replaced.
+        path: The folder, which must not exist; or a file ``*.zip``, which is replaced if it is a
+            bundle.
         model: The graph, as `tenfold.export.export_onnx` makes it.
         facts: What is known of the model.
         images: ``(n, height * width)`` uint8: 1,000 validation images, or all where there are
@@ -59,9 +60,10 @@ def write_bundle(
     Raises:
         ParityError: The graph answers otherwise; nothing was written.
         BundleError: The graph is none that a bundle may have, a file would be larger than it may
-            be, or the folder exists; nothing was written.
+            be, or something else is there; nothing was written.
         StorageError: The files cannot be written.
     """
+    check_place(path)
     height, width = facts.image_shape
     written = model if int8 is None else int8
     opset = check_graph(written, n_pixels=height * width, n_classes=len(facts.class_names))
@@ -78,6 +80,28 @@ def write_bundle(
     else:
         _write_folder(path, files)
     return load_bundle(path)
+
+
+def check_place(path: Path) -> None:
+    """See that a bundle may be written to a path.
+
+    Raises:
+        BundleError: Something is there that is not replaced: anything but a bundle's ``.zip``.
+    """
+    there = path.exists() or path.is_symlink()
+    if there and path.suffix != ".zip":
+        raise BundleError(f"{path} exists; remove it, or give another folder")
+    if there and not _is_zipped_bundle(path):
+        raise BundleError(f"{path} exists and is no bundle; remove it, or give another name")
+
+
+def _is_zipped_bundle(path: Path) -> bool:
+    """Return whether an archive holds what a bundle does, of whatever version."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return INFO in archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
 
 
 def _check_sizes(path: Path, files: Mapping[str, bytes]) -> None:
@@ -107,8 +131,6 @@ def _zipped(files: Mapping[str, bytes]) -> bytes:
 
 
 def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    if path.exists() or path.is_symlink():
-        raise BundleError(f"{path} exists; remove it, or give another folder")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         temporary.mkdir(parents=True)

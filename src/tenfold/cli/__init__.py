@@ -1,5 +1,5 @@
 """The command line: arguments, printing and logging; the work is done below."""
 
-from tenfold.cli.app import main
+from tenfold.cli.entry import main
 
 __all__ = ["main"]

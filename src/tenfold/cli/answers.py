@@ -10,7 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
-from tenfold.cli.data import DataDir, GroupColumn, Json, LabelColumn, Shape, Target
+from tenfold.cli.data import (
+    DataDir,
+    GroupColumn,
+    Json,
+    LabelColumn,
+    Shape,
+    Target,
+    print_warning,
+)
 
 Model = Annotated[
     Path, typer.Option("--model", help="A bundle: the folder, or the .zip.", metavar="BUNDLE")
@@ -73,7 +81,7 @@ def evaluate(
     if found.outlier_share is not None:
         typer.echo(f"  taken for none of its classes: {found.outlier_share:.1%}")
     for warning in found.warnings:
-        typer.secho(f"warning: {warning}", fg="yellow")
+        print_warning(warning)
     typer.echo("The intervals (95 %) cover the sampling of the test set, not retraining.")
 
 

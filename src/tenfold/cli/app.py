@@ -1,16 +1,13 @@
-"""The `tenfold` command: its groups, and the door at which every error becomes one clear line."""
+"""The `tenfold` command: its groups, and what every command shares."""
 
 from __future__ import annotations
 
 import logging
-import sys
 from typing import Annotated
 
 import typer
 
 from tenfold.cli import answers, compare, data, flow, models, servers, system, train, tune
-from tenfold.errors import TenfoldError
-from tenfold.heap import cycles_left
 
 app = typer.Typer(
     help="Small images to a compared, tuned, tracked, exported and served classifier.",
@@ -61,14 +58,3 @@ def _root(
 
     level = load_settings().log_level.upper()
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-
-
-def main() -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    try:
-        with cycles_left():
-            app()
-    except TenfoldError as error:
-        for line in str(error).splitlines():
-            typer.echo(f"error: {line}", err=True)
-        sys.exit(error.exit_code)

@@ -19,6 +19,7 @@ from tenfold.cli.running import (
     comparison,
     overrides_of,
     run,
+    tell,
 )
 
 
@@ -44,12 +45,12 @@ def compare(
     """
     overrides = overrides_of(sets, time_limit_s=time_limit_s)
     made = comparison(config, models, overrides, dataset)
-    run(
+    result = run(
         made,
         executor,
         flow="compare",
         fresh=fresh,
-        json=json,
         cluster=cluster,
         insecure_cluster=insecure_cluster,
     )
+    tell(result, json=json)

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json as json_module
-import re
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from tenfold.cli.parsing import parse_path, parse_png, parse_shape
+
 app = typer.Typer(help="List, fetch, show and check data sets.", no_args_is_help=True)
-
-
-def _parse_shape(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text.strip().lower())
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is no HEIGHTxWIDTH in pixels, such as 28x28")
-    return int(match[1]), int(match[2])
 
 
 Source = Annotated[
@@ -26,7 +21,11 @@ Source = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON and nothing else.")]
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Where named data sets lie; default: TENFOLD_DATA_DIR, or the user's cache."),
+    typer.Option(
+        metavar="PATH",
+        parser=parse_path,
+        help="Where named data sets lie; default: TENFOLD_DATA_DIR, or the user's cache.",
+    ),
 ]
 Target = Annotated[
     str | None, typer.Option(help="A class name: makes the task 'this class or another'.")
@@ -42,7 +41,7 @@ Shape = Annotated[
     typer.Option(
         "--image-shape",
         metavar="HxW",
-        parser=_parse_shape,
+        parser=parse_shape,
         help="Height and width, where the files do not say it; folders are resized to it.",
     ),
 ]
@@ -112,7 +111,10 @@ def show(
         Literal["train", "test"],
         typer.Option(help="Rows that may be learned from, or test rows (without label)."),
     ] = "train",
-    out: Annotated[Path | None, typer.Option(help="Write the image as PNG.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", parser=parse_png, help="Write the image as PNG."),
+    ] = None,
     scale: Annotated[int, typer.Option(min=1, max=64, help="Enlarge each pixel so often.")] = 1,
     target: Target = None,
     label_column: LabelColumn = None,
@@ -151,7 +153,9 @@ def show(
 @app.command()
 def samples(
     source: Source,
-    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("samples.png"),
+    out: Annotated[
+        Path, typer.Option(metavar="FILE.png", parser=parse_png, help="PNG to write.")
+    ] = Path("samples.png"),
     per_class: Annotated[int, typer.Option(min=1, max=100, help="Images of each class.")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Which ones.")] = 0,
     target: Target = None,
@@ -171,7 +175,10 @@ def samples(
 @app.command()
 def check(
     source: Source,
-    out: Annotated[Path | None, typer.Option(help="PNG of the images in question.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", parser=parse_png, help="PNG of the images in question."),
+    ] = None,
     target: Target = None,
     label_column: LabelColumn = None,
     group_column: GroupColumn = None,
@@ -198,11 +205,17 @@ def check(
     for name, count, meaning in audit.rows():
         typer.echo(f"{name:<40} {count:>9,}   {meaning}")
     for warning in audit.warnings:
-        typer.secho(f"warning: {warning}", fg="yellow")
+        print_warning(warning)
     if not audit.warnings:
         typer.echo("nothing that would make scores wrong was found")
     if out is not None:
         typer.echo(f"written to {out}")
+
+
+def print_warning(text: str) -> None:
+    """Print a warning, yellow on a terminal unless the user wants no colours."""
+    coloured = not os.environ.get("NO_COLOR")
+    typer.secho(f"warning: {text}", fg="yellow" if coloured else None, reset=coloured)
 
 
 class _Meter:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Literal
 
 from tenfold._optional import check_installed, require
-from tenfold.config import load_settings
+from tenfold.config import load_settings, without_password
 from tenfold.errors import UsageError
 from tenfold.executor import NoExecutor
 from tenfold.servers import Server, find_prefect, prefect_environ, prefect_plan
@@ -99,8 +99,8 @@ def _can_use(api: str | None, say: Callable[[str], None]) -> bool:
         return False
     if importlib.util.find_spec("prefect") is None:
         say(
-            f"Prefect is not installed (pip install 'tenfold[flow]'), so its server {api} is left "
-            "alone and the fits run in local processes"
+            "Prefect is not installed (pip install 'tenfold[flow]'), so its server "
+            f"{without_password(api)} is left alone and the fits run in local processes"
         )
         return False
     return True

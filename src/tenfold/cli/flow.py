@@ -13,7 +13,7 @@ import typer
 
 from tenfold.cli.executors import FlowName, find_api, keep_prefect_quiet
 from tenfold.cli.running import Dataset, Sets, comparison, overrides_of
-from tenfold.config import load_settings, without_passwords
+from tenfold.config import load_settings, without_password, without_passwords
 from tenfold.errors import ServerError, UsageError
 from tenfold.servers import Server, ServerPlan
 from tenfold.workspace import Workspace
@@ -100,7 +100,7 @@ def serve(
         },
         end_limit_s=_END_LIMIT_S,
     )
-    page = api.removesuffix("/api")
+    page = without_password(api).removesuffix("/api")
     try:
         with Server(plan) as server:
             for name, due in crons.items():

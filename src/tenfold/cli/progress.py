@@ -10,9 +10,12 @@ from contextlib import contextmanager
 
 import typer
 from rich.box import SIMPLE
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from tenfold.evaluation import Row
 from tenfold.experiment import ExperimentResult
@@ -21,6 +24,12 @@ from tenfold.runner import Observer
 
 _AT_ONCE_S = 0.02  # between two steps: no step of a fit is that short where one waits for it
 _SHORT = ("_loss", "_accuracy")
+_COLUMNS = (
+    *("model", "parameter", "accuracy"),
+    *("95 % interval", "F1", "p vs winner", "fit", "per image"),
+)
+_FOLDED, _NEEDED = 2, 3  # the first columns: those of texts, and those that are never left out
+_ENDLESS = 10_000
 
 
 @contextmanager
@@ -29,14 +38,14 @@ def observing() -> Iterator[Observer]:
     if not sys.stderr.isatty():
         yield LineObserver()
         return
-    console = Console(stderr=True)
+    console = _console(stderr=True)
     with Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:g}/{task.total:g}"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console,
         transient=True,
     ) as progress:
@@ -164,7 +173,7 @@ class BarObserver:
 
     def said(self, text: str) -> None:
         """Print a line above the bars."""
-        self._progress.console.print(text, highlight=False, markup=False)
+        self._progress.console.print(text, highlight=False, markup=False, emoji=False)
 
 
 def _plan(trials: int, reused: int) -> str:
@@ -203,27 +212,52 @@ def print_json(result: ExperimentResult) -> None:
 def print_result(result: ExperimentResult) -> None:
     """Print the leaderboard, the warnings and where the files are."""
     board = result.leaderboard
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-    table = Table(title=f"{result.config.name}: {board.n_test:,} sealed test images", box=SIMPLE)
-    table.add_column("model")
-    table.add_column("parameter")
-    for column in ("accuracy", "95 % interval", "F1", "p vs winner", "fit", "per image"):
-        table.add_column(column, justify="right")
-    for row in board.ranked:
-        mark = "bold" if row.key == board.winner_key else None
-        table.add_row(*_cells(row), style=mark)
-    console.print(table)
+    console = _console(width=None if sys.stdout.isatty() else 140)
+    console.print(_table(result, console))
     winner = board.winner
     assert winner is not None, "an experiment without a winner raises"
     console.print(
-        f"winner: [bold]{winner.name}[/bold], chosen on {board.n_select:,} validation images. "
-        "The intervals cover the sampling of the test set, not retraining."
+        Text.assemble(
+            "winner: ",
+            (winner.name, "bold"),
+            f", chosen on {board.n_select:,} validation images. "
+            "The intervals cover the sampling of the test set, not retraining.",
+        )
     )
     for row in result.failed:
-        console.print(f"[red]failed:[/red] {row.name}: {row.error}", soft_wrap=True)
+        console.print(
+            Text.assemble(("failed:", "red"), f" {row.name}: {row.error}"), soft_wrap=True
+        )
     for warning in result.warnings:
-        console.print(f"[yellow]warning:[/yellow] {warning}", soft_wrap=True)
+        console.print(Text.assemble(("warning:", "yellow"), f" {warning}"), soft_wrap=True)
     console.print(f"report: {result.report}", soft_wrap=True)
+
+
+def _console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """Return a console that prints names and values as they are, whatever stands in them."""
+    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+
+def _table(result: ExperimentResult, console: Console) -> Table:
+    """Return the leaderboard with as many of its columns as there is room for."""
+    board = result.leaderboard
+    cells = [_cells(row) for row in board.ranked]
+    widths = [max(map(cell_len, column)) for column in zip(_COLUMNS, *cells, strict=True)]
+    for shown in range(len(_COLUMNS), _NEEDED - 1, -1):
+        table = Table(
+            title=f"{result.config.name}: {board.n_test:,} sealed test images", box=SIMPLE
+        )
+        for name in _COLUMNS[:_FOLDED]:
+            table.add_column(name, overflow="fold")
+        for name, width in list(zip(_COLUMNS, widths, strict=True))[_FOLDED:shown]:
+            table.add_column(name, justify="right", width=width, no_wrap=True)
+        for row, texts in zip(board.ranked, cells, strict=True):
+            style = "bold" if row.key == board.winner_key else None
+            table.add_row(*texts[:shown], style=style)
+        endless = console.options.update_width(_ENDLESS)
+        if Measurement.get(console, endless, table).minimum <= console.width:
+            break
+    return table
 
 
 def _cells(row: Row) -> tuple[str, ...]:

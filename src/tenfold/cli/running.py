@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from tenfold.config import ExperimentConfig, load_config, name_on, parse_config
+from tenfold.errors import UsageError
 
 Sets = Annotated[
     list[str] | None,
@@ -80,7 +81,7 @@ def from_arguments(
     name: str, models: list[Any], overrides: list[str], dataset: str | None
 ) -> ExperimentConfig:
     """Return an experiment without a file; its name says what is trained and on what."""
-    source = dataset or "digits"
+    source = "digits" if dataset is None else dataset
     raw = {
         "name": name_on(name, source),
         "dataset": source,
@@ -92,8 +93,18 @@ def from_arguments(
 def comparison(
     path: Path | None, models: str | None, overrides: list[str], dataset: str | None
 ) -> ExperimentConfig:
-    """Return the file's experiment, or one of each family; `models` narrows either."""
-    names = [name.strip() for name in models.split(",") if name.strip()] if models else []
+    """Return the file's experiment, or one of each family; `models` narrows either.
+
+    Raises:
+        UsageError: `models` is given and names none.
+        ConfigError: The configuration breaks a rule.
+    """
+    names = [name.strip() for name in (models or "").split(",") if name.strip()]
+    if models is not None and not names:
+        raise UsageError(
+            f"--models is {models!r} and names none; give some, for example knn,svm, "
+            "or leave it out"
+        )
     if path is None:
         return from_arguments("compare", names or list(FAMILIES), overrides, dataset)
     config = load_config(path, overrides=overrides, dataset=dataset)
@@ -111,33 +122,30 @@ def run(
     *,
     flow: Literal["compare", "train"],
     fresh: bool,
-    json: bool,
     remembered_only: bool = False,
     cluster: str | None = None,
     insecure_cluster: bool = False,
-) -> Path:
-    """Run an experiment and print its leaderboard.
+) -> Any:  # an ExperimentResult, whose module is too heavy for the top of this file
+    """Run an experiment; `tell` prints what came out.
 
     Args:
         config: What to run.
         executor: What the user asked to run the fits.
         flow: The Prefect flow that it is a run of, where Prefect runs them.
         fresh: Run finished trials again.
-        json: Print the results document and nothing else.
         remembered_only: Train nothing; report on what is finished.
         cluster: The Dask cluster to run the fits on.
         insecure_cluster: Whether that may be one without TLS off this machine.
 
     Returns:
-        The folder of the results, of which every trial finished.
+        The `ExperimentResult`.
 
     Raises:
         UsageError: The executor or the cluster cannot be used, or nothing may be trained and
             something would be.
-        typer.Exit: A trial failed; everything is printed.
     """
     from tenfold.cli.executors import running_on
-    from tenfold.cli.progress import observing, print_json, print_result
+    from tenfold.cli.progress import observing
     from tenfold.cluster import check_cluster
     from tenfold.experiment import run_experiment
 
@@ -157,18 +165,30 @@ def run(
                 remembered_only=remembered_only,
             ) as call,
         ):
-            result = call(run_experiment, config, observer=observer, fresh=fresh)
+            return call(run_experiment, config, observer=observer, fresh=fresh)
     except KeyboardInterrupt:
         goes_on = (
             "without --fresh the same command goes on" if fresh else "the same command goes on"
         )
         typer.echo(f"interrupted; what is finished is kept, {goes_on}", err=True)
         raise
+
+
+def tell(result: Any, *, json: bool) -> None:
+    """Print the leaderboard of an `ExperimentResult` and where its files are.
+
+    Args:
+        result: What `run` or a search returned.
+        json: Print the results document and nothing else.
+
+    Raises:
+        typer.Exit: A trial failed; everything is printed.
+    """
+    from tenfold.cli.progress import print_json, print_result
+
     if json:
         print_json(result)
     else:
         print_result(result)
     if result.failed:
         raise typer.Exit(1)
-    folder: Path = result.folder
-    return folder

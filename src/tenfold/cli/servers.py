@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tenfold.config import load_settings
+from tenfold.config import load_settings, without_password
 from tenfold.errors import ServerError, UsageError
 from tenfold.servers import (
     LOOPBACK,
@@ -36,7 +36,8 @@ def ui(
     """
     elsewhere = mlflow_elsewhere()
     if elsewhere is not None:
-        typer.echo(f"MLflow: {elsewhere} (MLFLOW_TRACKING_URI; nothing is started here)")
+        shown = without_password(elsewhere)
+        typer.echo(f"MLflow: {shown} (MLFLOW_TRACKING_URI; nothing is started here)")
         return
     workspace = Workspace(load_settings().home)
     if not (workspace.home / "mlflow.db").exists() and not os.environ.get("MLFLOW_TRACKING_URI"):
@@ -62,9 +63,10 @@ def up(
     """
     workspace = Workspace(load_settings().home)
     if os.environ.get("PREFECT_API_URL"):
+        shown = without_password(os.environ["PREFECT_API_URL"])
         raise UsageError(
-            f"PREFECT_API_URL is set to {os.environ['PREFECT_API_URL']!r}, so runs would go there "
-            "and not to the server of this command; unset it, or use `tenfold ui`"
+            f"PREFECT_API_URL is set to {shown!r}, so runs would go there and not to the server of "
+            "this command; unset it, or use `tenfold ui`"
         )
     already = find_prefect(workspace)
     if already is not None:
@@ -72,7 +74,8 @@ def up(
     elsewhere = mlflow_elsewhere()
     plans = [] if elsewhere else [mlflow_plan(workspace, port=mlflow_port)]
     if elsewhere:
-        typer.echo(f"MLflow: {elsewhere} (MLFLOW_TRACKING_URI; Prefect starts alone)", err=True)
+        shown = without_password(elsewhere)
+        typer.echo(f"MLflow: {shown} (MLFLOW_TRACKING_URI; Prefect starts alone)", err=True)
     _keep_up([*plans, prefect_plan(workspace, port=prefect_port)], workspace)
 
 

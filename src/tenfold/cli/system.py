@@ -6,6 +6,7 @@ import importlib.util
 import json as json_module
 import os
 import shutil
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -66,14 +67,24 @@ def _places() -> dict[str, str]:
 
     settings = load_settings()
     workspace = Workspace(settings.home)
-    at = workspace.home if workspace.home.exists() else workspace.home.parent
-    free = shutil.disk_usage(at).free / 2**30
     tracking = os.environ.get("MLFLOW_TRACKING_URI") or workspace.tracking_uri
     return {
-        "workspace": f"{workspace.home} ({free:.0f} GiB free)",
+        "workspace": f"{workspace.home} ({_room(workspace.home)})",
         "tracking": without_password(tracking),
         "prefect": without_password(_prefect(workspace)),
     }
+
+
+def _room(home: Path) -> str:
+    """Say how much is free where the workspace is or would be made, or why it cannot be."""
+    try:
+        at = next(path for path in (home, *home.parents) if path.exists())
+        if at.is_dir():
+            return f"{shutil.disk_usage(at).free / 2**30:.0f} GiB free"
+        problem = f"{at} is a file"
+    except OSError as error:
+        problem = f"it cannot be reached: {error.strerror or error}"
+    return f"{problem}; set TENFOLD_HOME to a folder"
 
 
 def _prefect(workspace: Workspace) -> str:

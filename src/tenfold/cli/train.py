@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from tenfold.cli.model_options import read_model_options
+from tenfold.cli.parsing import parse_path
 from tenfold.cli.running import (
     Cluster,
     Dataset,
@@ -25,6 +26,7 @@ from tenfold.cli.running import (
     from_arguments,
     overrides_of,
     run,
+    tell,
 )
 from tenfold.config import ExperimentConfig, load_settings
 from tenfold.errors import UsageError
@@ -51,7 +53,11 @@ def train(
     ] = False,
     model_dir: Annotated[
         Path | None,
-        typer.Option(help="Also write the model there, as the bundle NAME.zip."),
+        typer.Option(
+            metavar="PATH",
+            parser=parse_path,
+            help="Also write the model there, as the bundle NAME.zip.",
+        ),
     ] = None,
     mlflow_tracking_uri: Annotated[
         str | None,
@@ -68,6 +74,8 @@ def train(
     """
     if skip_training and fresh:
         raise UsageError("--skip-training and --fresh exclude each other; give one of them")
+    if "" in (mlflow_tracking_uri, mlflow_experiment_name):
+        raise UsageError("an option of MLflow is empty; give it a value, or leave it out")
     config, params = read_model_options(context.args)
     overrides = overrides_of(sets, time_limit_s=time_limit_s, seed=seed)
     if (config is None) == (model is None):
@@ -91,20 +99,24 @@ def train(
     with _environment(
         MLFLOW_TRACKING_URI=mlflow_tracking_uri, MLFLOW_EXPERIMENT_NAME=mlflow_experiment_name
     ):
-        folder = run(
+        result = run(
             made,
             executor,
             flow="train",
             fresh=fresh,
-            json=json,
             remembered_only=skip_training,
             cluster=cluster,
             insecure_cluster=insecure_cluster,
         )
-        if model_dir is not None:
-            _write_bundle(made.name, model_dir, json=json)
+        try:
+            # Before anything is printed: whoever reads that may go away.
+            written = None if result.failed else _write_bundle(made.name, model_dir)
+        finally:
+            tell(result, json=json)
+    if written is not None:
+        typer.echo(f"model: {written}", err=json)
     if visualize:
-        for picture in sorted((folder / "figures").iterdir()):
+        for picture in sorted((result.folder / "figures").iterdir()):
             typer.echo(f"picture: {picture}", err=json)
 
 
@@ -114,21 +126,30 @@ def _check_bundle(folder: Path | None, config: ExperimentConfig) -> None:
         return
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--model-dir is {str(folder)!r}, a file; give a folder")
+    from tenfold.bundle.writing import check_place
     from tenfold.bundling import check_data
 
+    check_place(_bundle_path(config.name, folder))
     check_data(config.dataset, load_settings().data_dir)
 
 
-def _write_bundle(experiment: str, folder: Path, *, json: bool) -> None:
+def _bundle_path(experiment: str, folder: Path) -> Path:
+    return folder / f"{experiment}.zip"
+
+
+def _write_bundle(experiment: str, folder: Path | None) -> Path | None:
+    """Write the model where it was asked for, and return where that is."""
+    if folder is None:
+        return None
     from tenfold.bundling import export_bundle
 
     made = export_bundle(
         experiment,
-        folder / f"{experiment}.zip",
+        _bundle_path(experiment, folder),
         created=datetime.now().astimezone(),
         settings=load_settings(),
     )
-    typer.echo(f"model: {made.path}", err=json)
+    return made.path
 
 
 @contextmanager

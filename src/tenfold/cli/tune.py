@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from tenfold.cli.model_options import read_model_options
-from tenfold.cli.running import Dataset, Executor, Json, Sets, from_arguments, overrides_of
+from tenfold.cli.running import Dataset, Executor, Json, Sets, from_arguments, overrides_of, tell
 from tenfold.config import ExperimentConfig, load_config
 from tenfold.errors import UsageError
 
@@ -123,7 +123,7 @@ def _run_study(config: ExperimentConfig, executor: str, more: int | None, *, jso
         result = call(run_tuning, config, observer=StudyView(observer), more=more)
     if not json:
         print_studies(result.histories)
-    _print(result, json=json)
+    tell(result, json=json)
 
 
 def _run_grid(config: ExperimentConfig, executor: str, *, json: bool) -> None:
@@ -140,7 +140,7 @@ def _run_grid(config: ExperimentConfig, executor: str, *, json: bool) -> None:
         result = call(run_grid_search, config, observer=observer)
     if not json:
         print_grids(result.tables)
-    _print(result, json=json)
+    tell(result, json=json)
 
 
 @contextmanager
@@ -151,14 +151,3 @@ def _told_when_interrupted() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("interrupted; what is finished is kept, the same command goes on", err=True)
         raise
-
-
-def _print(result: Any, *, json: bool) -> None:
-    from tenfold.cli.progress import print_json, print_result
-
-    if json:
-        print_json(result)
-    else:
-        print_result(result)
-    if result.failed:
-        raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 from tenfold.config.experiment import (
     DATASETS,
+    MAX_SIDE,
     DatasetConfig,
     ExperimentConfig,
     ModelEntry,
@@ -17,11 +18,12 @@ from tenfold.config.loading import (
 )
 from tenfold.config.params import PARAMS, canonical_params
 from tenfold.config.schema import ModelParams
-from tenfold.config.settings import Settings, load_settings
+from tenfold.config.settings import Settings, expand_home, load_settings
 from tenfold.config.tuning import SearchedParameter, TuneConfig
 
 __all__ = [
     "DATASETS",
+    "MAX_SIDE",
     "PARAMS",
     "DatasetConfig",
     "ExperimentConfig",
@@ -32,6 +34,7 @@ __all__ = [
     "TuneConfig",
     "canonical_params",
     "dump_config",
+    "expand_home",
     "load_config",
     "load_settings",
     "name_for",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from tenfold.config.params import PARAMS, parameter_problems
+from tenfold.config.settings import expand_home
 from tenfold.config.tuning import SearchedParameter, TuneConfig, space_problems
 from tenfold.errors import nearest
 from tenfold.schema import FrozenModel
@@ -20,6 +22,10 @@ from tenfold.schema import FrozenModel
 #: The data sets that are known by name; any other source is a path.
 DATASETS = ("digits", "mnist", "mnist-small", "fashion-mnist", "kmnist", "usps")
 
+#: The most pixels that a side of an image may be asked to have.
+MAX_SIDE = 4096
+
+_MAX_TRIALS = 10_000
 _LONGEST_NAME = 64
 _DOTTED_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")
 
@@ -30,6 +36,7 @@ Name = Annotated[
         description="Lower-case letters, digits, '.', '_' and '-'; 64 at most.",
     ),
 ]
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 
 
 class DatasetConfig(FrozenModel):
@@ -55,9 +62,10 @@ class DatasetConfig(FrozenModel):
         default=None,
         description="Name of the column that says who wrote an image; no split cuts a group.",
     )
-    image_shape: tuple[int, int] | None = Field(
+    image_shape: tuple[Side, Side] | None = Field(
         default=None,
-        description="Height and width in pixels, where the files do not say it.",
+        description="Height and width in pixels, where the files do not say it; each at most "
+        f"{MAX_SIDE}.",
     )
     max_images: int | None = Field(
         default=None, ge=40, description="Keep at most so many images, a stratified sample."
@@ -98,7 +106,7 @@ class ModelEntry(FrozenModel):
     grid: dict[str, list[Any]] = Field(
         default_factory=dict,
         description="Lists of values; each combination is one trial, the last name varying "
-        "fastest.",
+        f"fastest. An experiment has at most {_MAX_TRIALS} trials, repeats included.",
     )
     space: dict[str, SearchedParameter | None] = Field(
         default_factory=dict,
@@ -128,6 +136,11 @@ class ModelEntry(FrozenModel):
     def is_own_estimator(self) -> bool:
         """Whether `model` is the dotted path of an estimator that tenfold does not register."""
         return ":" in self.model
+
+    @property
+    def n_combinations(self) -> int:
+        """How many combinations the grid has; 1 without a grid."""
+        return math.prod(map(len, self.grid.values()))
 
     def combinations(self) -> Iterator[dict[str, Any]]:
         """Yield the grid's combinations in order; one empty one when there is no grid."""
@@ -255,6 +268,19 @@ class ExperimentConfig(FrozenModel):
         return value
 
     @model_validator(mode="after")
+    def _check_trials(self) -> Self:
+        n_trials = self.repeats * sum(entry.n_combinations for entry in self.models)
+        if n_trials > _MAX_TRIALS:
+            line = (
+                f"the combinations of the grids, times repeats, make {n_trials:,} trials; at most "
+                f"{_MAX_TRIALS:,} are allowed, so shorten the lists or search with `tenfold tune`"
+            )
+            raise PydanticCustomError(
+                "trials", "there are too many trials", {"problems": [(("models",), line)]}
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_wanted(self) -> Self:
         wanted = {"wanted_precision": self.wanted_precision, "wanted_recall": self.wanted_recall}
         for name, value in wanted.items():
@@ -291,7 +317,7 @@ def name_on(text: str, source: str) -> str:
     """
     on = source
     if source not in DATASETS:
-        path = Path(source).expanduser().resolve()
+        path = expand_home(Path(source), what="the data set").resolve()
         on = f"{path.stem[:24]}-{_digits_of(str(path))}"
     if len(f"{text}-{on}") > _LONGEST_NAME:
         text = f"{text[: _LONGEST_NAME - len(on) - 8]}-{_digits_of(text)}"

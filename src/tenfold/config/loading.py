@@ -71,9 +71,8 @@ def parse_config(
     try:
         return ExperimentConfig.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(
-            f"{origin}: {line}" for item in error.errors() for line in _lines(item)
-        ) from error
+        told = _without_misspelt(error.errors())
+        raise ConfigError(f"{origin}: {line}" for item in told for line in _lines(item)) from error
 
 
 def dump_config(config: ExperimentConfig) -> str:
@@ -152,6 +151,22 @@ def _copied(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return list(value) if isinstance(value, list | tuple) else value
+
+
+def _without_misspelt(items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the errors, but not of a missing key that an unknown one is taken for."""
+    items = list(items)
+    guesses = {
+        (item["loc"][:-1], describe_error(item, _schema_at(item["loc"])))
+        for item in items
+        if item["type"] == "extra_forbidden"
+    }
+
+    def is_misspelt(loc: tuple[str | int, ...]) -> bool:
+        guess = f"Did you mean {loc[-1]!r}?"
+        return any(guess in line for parent, line in guesses if parent == loc[:-1])
+
+    return [item for item in items if item["type"] != "missing" or not is_misspelt(item["loc"])]
 
 
 def _lines(item: Mapping[str, Any]) -> Iterable[str]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from tenfold.errors import SettingError, nearest
+from tenfold.errors import SettingError, UsageError, nearest
 from tenfold.schema import FrozenModel
 
 PREFIX = "TENFOLD_"
@@ -47,6 +47,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
     Raises:
         SettingError: A variable that starts with ``TENFOLD_`` is unknown or its value not allowed.
+        UsageError: A path starts with the ``~name`` of an unknown user.
 
     >>> load_settings({"TENFOLD_DEVICE": "cpu"}).device
     'cpu'
@@ -70,9 +71,33 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         raise SettingError(
             f"environment variable {name} is {first['input']!r}: {first['msg']}"
         ) from error
+    paths = {"home": settings.home, "data_dir": settings.data_dir}
     return settings.model_copy(
         update={
-            "home": settings.home.expanduser(),
-            "data_dir": settings.data_dir and settings.data_dir.expanduser(),
+            field: expand_home(path, what=PREFIX + field.upper())
+            for field, path in paths.items()
+            if path is not None
         }
     )
+
+
+def expand_home(path: Path, *, what: str) -> Path:
+    """Return a path with ``~`` or ``~name`` expanded.
+
+    Args:
+        path: As the user gave it.
+        what: Names it in the error.
+
+    Raises:
+        UsageError: Nobody knows that user's home.
+
+    >>> expand_home(Path("data"), what="--data-dir").name
+    'data'
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"{what} is {str(path)!r}: {path.parts[0]!r} is the home of no known user; "
+            "write the path out"
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -222,11 +223,16 @@ def value_problems(schema: type[FrozenModel] | None, name: str, value: Any) -> t
     """Return what is wrong with one value of one parameter.
 
     Args:
-        schema: Of the model's parameters; None: of one of an own estimator nobody knows it here.
+        schema: Of the model's parameters; None: of an own estimator's, of which no more is known
+            here than that they are plain JSON.
         name: The parameter.
         value: A whole float counts as a whole number.
     """
     if schema is None:
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            return (f"got {value!r}; must be a plain JSON value: {error}",)
         return ()
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -12,6 +12,8 @@ import yaml
 from tenfold.errors import ConfigError
 
 MAX_FILE_BYTES = 1_000_000
+#: What the parser raises: its own, and what comes of a value that its type cannot have.
+_REFUSED = (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -25,12 +27,14 @@ def read_mapping(path: Path) -> dict[str, Any]:
             raise ConfigError(
                 [f"{path}: is larger than {MAX_FILE_BYTES:,} bytes, the most a configuration has"]
             )
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_OneOfEachKey)  # noqa: S506 a SafeLoader
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigError([f"{path}: no such file; see experiments/ for ones to copy"]) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: cannot be read as text: {error}"]) from error
-    except yaml.YAMLError as error:
+    try:
+        raw = yaml.load(text, Loader=_OneOfEachKey)  # noqa: S506 a SafeLoader
+    except _REFUSED as error:
         raise ConfigError([f"{path}: is not valid YAML: {_one_line(error)}"]) from error
     if not isinstance(raw, dict):
         raise ConfigError(
@@ -47,8 +51,8 @@ def read_value(text: str, *, origin: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=_OneOfEachKey)  # noqa: S506 a SafeLoader
-    except yaml.YAMLError as error:
-        raise ConfigError([f"{origin}: the value is not YAML: {_one_line(error)}"]) from error
+    except _REFUSED as error:
+        raise ConfigError([f"{origin}: is not valid YAML: {_one_line(error)}"]) from error
 
 
 def write_mapping(mapping: Mapping[str, Any]) -> str:
@@ -78,7 +82,13 @@ class _OneOfEachKey(yaml.SafeLoader):
         return typing.cast("dict[Any, Any]", super().construct_mapping(node, deep=deep))
 
 
-def _one_line(error: yaml.YAMLError) -> str:
+def _one_line(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, ValueError):
+        return f"a value is none of its type: {str(error).partition(';')[0]}"
+    if not isinstance(error, yaml.YAMLError):
+        return "a value does not fit the type that its tag names"
     mark = getattr(error, "problem_mark", None)
     where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
     return f"{getattr(error, 'problem', None) or error}{where}"

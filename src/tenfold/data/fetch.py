@@ -12,6 +12,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tenfold.config import expand_home
 from tenfold.data.catalog import CatalogEntry, CatalogFile, Role
 from tenfold.data.compressed import read_content
 from tenfold.errors import CorruptDataError, DownloadError, StorageError
@@ -46,11 +47,14 @@ def find_data_dir(data_dir: Path | None = None) -> Path:
 
     Returns:
         A path, which may not exist yet.
+
+    Raises:
+        UsageError: It starts with the ``~name`` of an unknown user.
     """
     if data_dir is not None:
-        return Path(data_dir).expanduser()
+        return expand_home(Path(data_dir), what="the folder of the data sets")
     named = os.environ.get("TENFOLD_DATA_DIR")
-    return Path(named).expanduser() if named else default_data_dir()
+    return expand_home(Path(named), what="TENFOLD_DATA_DIR") if named else default_data_dir()
 
 
 def fetch_dataset(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.data.compressed import MAX_CONTENT_BYTES
 from tenfold.data.raw import RawData, RawRows, natural_order
 from tenfold.data.values import AS_THEY_ARE
 from tenfold.errors import ConfigError, CorruptDataError, ImageError
@@ -50,7 +51,8 @@ def read_class_folders(
     Raises:
         CorruptDataError: A picture is damaged, a class folder empty, sizes differ, or there are
             parts that tenfold does not take, such as ``val``.
-        ConfigError: ``group_column`` is something else.
+        ConfigError: ``group_column`` is something else, or resizing to ``image_shape`` would take
+            more than 4 GiB.
     """
     if group_column not in (None, PREFIX_GROUPS):
         problem = (
@@ -123,10 +125,22 @@ def _read_part(folder: Path, image_shape: tuple[int, int] | None, *, grouped: bo
             f"{folder} holds no class folders; make one folder per class, named like the class, "
             "with its pictures in it"
         )
+    _check_room(len(files), image_shape, where=folder)
     with ThreadPoolExecutor(_THREADS) as pool:
         images = list(pool.map(lambda path: _picture(path, image_shape), files))
     groups = np.array([re.split("[_-]", path.stem)[0] for path in files]) if grouped else None
     return RawRows(str(folder), _stack(images, folder), np.array(labels), groups)
+
+
+def _check_room(n: int, image_shape: tuple[int, int] | None, *, where: Path) -> None:
+    """Refuse a shape that would turn small pictures into more than memory should hold."""
+    height, width = image_shape or (0, 0)
+    if n * height * width > MAX_CONTENT_BYTES:
+        problem = (
+            f"image_shape is {height}x{width}, which takes {n * height * width:,} bytes for the "
+            f"{n:,} pictures of {where}; allowed are {MAX_CONTENT_BYTES:,}, give a smaller one"
+        )
+        raise ConfigError([problem])
 
 
 def _pictures(folder: Path) -> list[Path]:

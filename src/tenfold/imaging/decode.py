@@ -87,7 +87,7 @@ def _decode(encoded: bytes, name: str, max_pixels: float) -> npt.NDArray[np.uint
         if opened.format == "JPEG":
             _check_scans(encoded, name)
         opened.load()
-        turn = _UPRIGHT.get(_orientation(opened))
+        turn = _UPRIGHT.get(_orientation(opened) or 1)
         upright = opened if turn is None else opened.transpose(turn)
     if upright.mode in _DEEP_MODES:
         return _deep_to_grey(np.asarray(upright), name)
