@@ -17,9 +17,11 @@ from mlflow import MlflowClient
 
 from tenfold.cluster import ClusterCaller, ClusterExecutor, check_cluster
 from tenfold.cluster.connection import translated
+from tenfold.cluster.desk import Desk
 from tenfold.config import load_settings, parse_config
 from tenfold.errors import (
     ClusterError,
+    TrialError,
     TrialStoppedError,
     TrialTimeoutError,
     UsageError,
@@ -371,6 +373,118 @@ def test_no_workers_are_told_in_a_line(scheduler, unit, monkeypatch):
         list(ClusterExecutor(scheduler, "").run([unit], lambda unit, caller: ()))
 
 
+class Cluster:
+    """A scheduler whose workers come and go.
+
+    Args:
+        answers: By worker what it answers; one without an answer dies.
+        looks: Who is there each time that somebody looks; the last of them stays.
+    """
+
+    def __init__(self, answers, *looks):
+        self.answers, self.looks = answers, list(looks)
+        self.asked, self.on_last_look = [], lambda: None
+
+    def subscribe_topic(self, topic, handler):
+        """Nobody sends events."""
+
+    def scheduler_info(self, *, n_workers):  # noqa: ARG002  # Dask's signature
+        if len(self.looks) == 1:
+            self.on_last_look()
+            return {"workers": dict.fromkeys(self.looks[0])}
+        return {"workers": dict.fromkeys(self.looks.pop(0))}
+
+    def submit(self, name, request, workers):  # noqa: ARG002  # part of the protocol
+        worker = min(workers or self.answers)
+        self.asked.append(worker)
+        return Task({"worker": worker, **self.answers[worker]} if worker in self.answers else None)
+
+
+class Task:
+    def __init__(self, answer):
+        self.answer, self.cancelled = answer, threading.Event()
+
+    def result(self):
+        if self.answer is None:
+            self.cancelled.wait()
+        return json.dumps(self.answer)
+
+    def cancel(self):
+        self.cancelled.set()
+
+
+OTHER = {"refused": "other profile"}
+OFFLINE = {"refused": "no mirror gave mnist", "passing": True}
+DONE = {"answer": {"folders": []}}
+
+
+@pytest.fixture
+def ask(monkeypatch):
+    """Return what asks the workers of a made-up cluster, and looks at them often."""
+    monkeypatch.setattr("tenfold.cluster.desk._LOOK_S", 0.001)
+    asked = {"payload": {"numerics": {}, "dataset": {}}, "sources": {}}
+
+    def ask(desk, until=None):
+        return desk.ask("unit", asked, on_event=print, until=until)
+
+    return ask
+
+
+def test_a_worker_that_comes_back_under_another_address_is_waited_for(ask):
+    looks = ["A", "B"], ["A", "B"], ["A"], ["A"], ["A"], ["A", "B2"]
+    cluster = Cluster({"A": OTHER, "B2": DONE}, *looks)
+    assert ask(Desk(cluster, "", cluster.submit)) == DONE["answer"]
+    assert cluster.asked == ["A", "B", "B2"]
+
+
+def test_a_worker_that_stays_away_is_waited_for_once(ask, monkeypatch):
+    monkeypatch.setattr("tenfold.cluster.desk._GRACE_S", 0)
+    cluster = Cluster({"A": OTHER}, ["A", "B"], ["A", "B"], ["A"])
+    desk = Desk(cluster, "", cluster.submit)
+    with pytest.raises(TrialError, match="no worker of the cluster may run it: A: other profile"):
+        ask(desk)
+    monkeypatch.setattr("tenfold.cluster.desk._GRACE_S", 1e9)
+    with pytest.raises(TrialError, match="A: other profile"):
+        ask(desk)
+    assert cluster.asked == ["A", "B"]
+
+
+def test_where_every_worker_refused_nobody_waits(ask, monkeypatch):
+    monkeypatch.setattr("tenfold.cluster.desk._GRACE_S", 1e9)
+    cluster = Cluster({"A": OTHER, "B": OTHER}, ["A", "B"])
+    with pytest.raises(TrialError, match="A: other profile; B: other profile"):
+        ask(Desk(cluster, "", cluster.submit))
+
+
+def test_the_experiments_time_ends_the_wait_for_a_worker(ask):
+    cluster = Cluster({"A": OTHER}, ["A", "B"], ["A"])
+    with pytest.raises(TrialTimeoutError):
+        ask(Desk(cluster, "", cluster.submit), until=0.0)
+
+
+def test_leaving_early_ends_the_wait_for_a_worker(ask):
+    cluster = Cluster({"A": OTHER}, ["A", "B"], ["A"])
+    desk = Desk(cluster, "", cluster.submit)
+    cluster.on_last_look = desk.close
+    with pytest.raises(TrialStoppedError):
+        ask(desk)
+
+
+def test_a_download_that_failed_bars_no_worker_from_the_next_unit(ask):
+    cluster = Cluster({"A": OFFLINE}, ["A"])
+    desk = Desk(cluster, "", cluster.submit)
+    with pytest.raises(TrialError, match="may run it: A: no mirror gave mnist"):
+        ask(desk)
+    cluster.answers["A"] = DONE
+    assert ask(desk) == DONE["answer"]
+
+
+def test_a_unit_whose_download_failed_goes_to_another_worker(ask):
+    cluster = Cluster({"A": OFFLINE, "B": DONE}, ["A", "B"])
+    assert ask(Desk(cluster, "", cluster.submit)) == DONE["answer"]
+    assert cluster.asked == ["A", "B"]
+
+
 @pytest.mark.parametrize(
     "address",
     ["tcp://127.0.0.1:8786", "tcp://localhost:8786", "tcp://[::1]:8786", "tls://far:8786"],
@@ -397,6 +511,19 @@ def test_a_cluster_elsewhere_without_tls_must_be_allowed():
             "it is 'sqlite:///mlflow.db'",
         ),
         ({"environ": {**SERVERS, "PREFECT_API_URL": ""}}, "set PREFECT_API_URL"),
+        ({"address": "tls://ann:secret@far:8786"}, "--cluster is 'tls://ann:***@far:8786'"),
+        (
+            {"environ": {**SERVERS, "MLFLOW_TRACKING_URI": "ann:secret@mlflow:5000"}},
+            "it is not shown, for it may hold a password",
+        ),
+        (
+            {"environ": {**SERVERS, "PREFECT_API_URL": "ann:secret@far:4200/api"}},
+            "it is not shown, for it may hold a password",
+        ),
+        (
+            {"environ": {**SERVERS, "PREFECT_API_URL": "ftp://ann:secret@far:4200/api"}},
+            "it is 'ftp://ann:***@far:4200/api'",
+        ),
     ],
 )
 def test_what_a_cluster_needs_is_told_in_a_line(change, reason):
@@ -404,4 +531,5 @@ def test_what_a_cluster_needs_is_told_in_a_line(change, reason):
     with pytest.raises(UsageError) as caught:
         check_cluster(given.pop("address"), insecure=False, **given)
     assert reason in str(caught.value)
+    assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)

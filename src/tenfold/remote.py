@@ -10,8 +10,9 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from tenfold.workspace import Workspace
 
 _LOOK_S = 1.0
 _RECORD = TRIAL_FILES[0]
+#: Seconds for which a worker keeps the checkpoints of a trial that nobody goes on with.
+_KEPT_S = 7 * 24 * 3600.0
 
 _idle: dict[int, list[WorkerProcess]] = {}
 _idle_lock = threading.Lock()
@@ -48,7 +51,8 @@ def work(request: str) -> str:
 
     Returns:
         JSON with ``worker``, its address, and one of ``answer``, ``refused`` (why this worker must
-        not do it) and ``error`` (the name of an error and its message).
+        not do it; with ``passing`` where it may do the next of its like) and ``error`` (the name of
+        an error and its message).
     """
     asked = json.loads(request)
     worker = _dask_worker()
@@ -83,12 +87,13 @@ def run(
     workspace = Workspace(settings.home).open()
     keys = asked["payload"]["keys"]
     job = workspace.jobs / f"remote-{keys[-1]}"
+    checkpoints = workspace.checkpoints / "remote"
     payload = {
         **asked["payload"],
         "data_dir": settings.data_dir and str(settings.data_dir),
         "folder": str(job / "rows"),
         "graphs": str(job / "graphs"),
-        "checkpoints": str(workspace.checkpoints),
+        "checkpoints": str(checkpoints),
     }
     threads = payload["numerics"]["threads"]
     # Locks of another name than those of experiments, which may have this workspace, too.
@@ -97,6 +102,7 @@ def run(
         _process(threads, is_wanted) as process,
     ):
         shutil.rmtree(job, ignore_errors=True)  # what a killed worker left
+        _drop_abandoned(checkpoints, workspace, keys)
         refusal = process.call(
             "tenfold.remote:check",
             {**payload, "profile": asked["profile"], "sources": asked["sources"]},
@@ -108,8 +114,23 @@ def run(
             answer = _call(process, asked, payload, job, tell)
         finally:
             shutil.rmtree(job, ignore_errors=True)
-        shutil.rmtree(workspace.checkpoints / keys[-1], ignore_errors=True)
+        shutil.rmtree(checkpoints / keys[-1], ignore_errors=True)
         return {"answer": answer}
+
+
+def _drop_abandoned(checkpoints: Path, workspace: Workspace, keys: Sequence[str]) -> None:
+    """Drop the checkpoints that nobody went on with for a week, except those of `keys`.
+
+    A worker is not told whether a trial that it was to end was pruned or is run again, perhaps by
+    another worker.
+    """
+    oldest = time.time() - _KEPT_S
+    for folder in checkpoints.glob("*"):
+        with suppress(OSError):  # a fit of another worker replaces files meanwhile
+            newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+            is_over = newest < oldest and folder.name not in keys
+            if is_over and not workspace.is_held(f"remote-{folder.name}"):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def check(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]:
@@ -121,7 +142,8 @@ def check(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]:
         on_event: Is given nothing.
 
     Returns:
-        ``{"refused": line}``, or nothing where the results are the same.
+        ``{"refused": line}``, or nothing where the results are the same; with ``"passing": True``
+        where a download failed, which may go well the next time.
     """
     for reason in (_other_profile(payload), _other_hardware(payload), _other_source(payload)):
         if reason:
@@ -129,8 +151,10 @@ def check(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]:
     source = payload["dataset"]["source"]
     try:
         found = prepare(payload, on_event)["fingerprint"]
-    except (UsageError, DownloadError) as error:
-        return {"refused": str(error).replace("\n", " ")}
+    except UsageError as error:
+        return {"refused": _line(error)}
+    except DownloadError as error:
+        return {"refused": _line(error), "passing": True}
     if found != payload["fingerprint"]:
         line = (
             f"its data set {source} has other content (fingerprint {found[:12]}, not "
@@ -138,6 +162,10 @@ def check(payload: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]:
         )
         return {"refused": line}
     return {}
+
+
+def _line(error: TenfoldError) -> str:
+    return str(error).replace("\n", " ")
 
 
 def _other_profile(payload: Mapping[str, Any]) -> str | None:

@@ -30,6 +30,7 @@ from tenfold.evaluation import TIME_COLUMNS
 from tenfold.executor import LocalExecutor
 from tenfold.experiment import run_experiment
 from tenfold.flow import PrefectClusterExecutor, PrefectExecutor, connected, run_in_flow
+from tenfold.flow.connection import first_line
 from tenfold.records import FitUnit, Numerics, Trial, TrialResult
 from tenfold.search import expand_grid
 from tenfold.searching import NullStudyObserver
@@ -404,11 +405,13 @@ def test_a_server_that_goes_away_costs_no_result(relay, workspace, no_pictures):
 
     raw = {"name": "lonely", "models": ["sgd"], "dataset": SMALL, "threads": 1, "tracking": "none"}
     told = Told()
-    with connected(relay.api):
+    with connected(with_password(relay.api)):
         found = run_in_flow("compare", work, parse_config(raw), observer=told)
     assert [row.status for row in found.leaderboard.rows] == ["finished"]
     (warning,) = (line for line in told.lines if line.startswith("warning: "))
-    assert warning.startswith(f"warning: the Prefect server at {relay.api} could not be told")
+    shown = with_password(relay.api).replace("secret", "***")
+    assert warning.startswith(f"warning: the Prefect server at {shown} could not be told")
+    assert "secret" not in "".join(told.lines)
     assert "\n" not in warning
 
 
@@ -441,6 +444,35 @@ def test_what_cannot_be_shown_costs_no_result(api, workspace, no_pictures, monke
         run_in_flow("compare", run_experiment, parse_config(raw), observer=told)
     assert "(no artifact of that name); its results are whole" in told.lines[-1]
     assert latest(api, "compare")["state_type"] == "COMPLETED"
+
+
+def with_password(api):
+    return api.replace("//", "//ann:secret@")
+
+
+def test_no_line_about_a_flow_run_shows_the_servers_password(relay):
+    def work(*arguments, **options):
+        relay.cut()
+        raise ValueError("what it would have made")
+
+    api, told = with_password(relay.api), Told()
+    with connected(api):
+        with pytest.raises(ValueError, match="what it would have made"):
+            run_in_flow("train", work, parse_config({"models": ["sgd"]}), observer=told)
+        with pytest.raises(ServerError) as caught:
+            run_in_flow("train", work, parse_config({"models": ["sgd"]}), observer=told)
+    with pytest.raises(UnreachableServerError) as unreachable, connected(api):
+        pass
+    lines = [*told.lines, str(caught.value), str(unreachable.value)]
+    assert len(lines) == 3
+    for line in lines:
+        assert "://ann:***@127.0.0.1" in line
+        assert "secret" not in line
+
+
+def test_what_prefect_says_of_an_address_shows_no_password():
+    error = ValueError("401 Unauthorized for url 'http://ann:secret@far/api/health'\nmore")
+    assert first_line(error) == "401 Unauthorized for url 'http://ann:***@far/api/health'"
 
 
 def test_a_server_that_goes_away_before_the_flow_is_told_in_a_line(relay):

@@ -26,6 +26,8 @@ from tenfold.records import canonical_json
 from tenfold.worker import OnEvent
 
 _LOOK_S = 2.0
+#: Seconds that a worker which is gone has to come back, where all others refuse a request.
+_GRACE_S = 60.0
 #: Errors of a worker that are raised here as what they are; any other costs the trial.
 _KINDS: dict[str, type[TenfoldError]] = {
     kind.__name__: kind
@@ -60,7 +62,8 @@ Submit = Callable[[str, str, Sequence[str]], Pending]
 class Desk:
     """Sends requests to the workers, and hands what comes back to whom it belongs.
 
-    A worker that refuses a request is not asked again for its like.
+    A worker that refuses a request is not asked again for its like, unless it says that its reason
+    may pass. One that its nanny starts again comes back under another address.
 
     Args:
         client: Connected to the scheduler.
@@ -75,7 +78,8 @@ class Desk:
         self._topic = f"tenfold-{uuid.uuid4().hex}"
         self._inboxes: dict[str, queue.SimpleQueue[tuple[str, Any]]] = {}
         self._refusals: dict[str, dict[str, str]] = {}
-        self._closed = False
+        self._seen: set[str] = set()
+        self._closed = threading.Event()
         client.subscribe_topic(self._topic, self._hear)
 
     def ask(
@@ -91,13 +95,15 @@ class Desk:
 
         Raises:
             TrialError: As `ClusterCaller.call` raises it.
+            TrialTimeoutError: Nobody waits any more.
             ClusterError: The scheduler went away.
         """
         payload = asked["payload"]
         scope = canonical_json([payload["numerics"], payload["dataset"], asked["sources"]])
-        refusals = self._refusals.setdefault(scope, {})
+        lasting = self._refusals.setdefault(scope, {})
+        passing: dict[str, str] = {}
         while True:
-            workers = self._willing(refusals)
+            workers = self._willing({**lasting, **passing}, until)
             call = uuid.uuid4().hex
             inbox = self._inboxes[call] = queue.SimpleQueue()
             request = {
@@ -115,6 +121,7 @@ class Desk:
                 continue
             if "refused" not in answer:
                 return _checked(answer)
+            refusals = passing if answer.get("passing") else lasting
             refusals[answer["worker"]] = answer["refused"]
 
     def check_open(self) -> None:
@@ -123,24 +130,37 @@ class Desk:
         Raises:
             TrialStoppedError: It is.
         """
-        if self._closed:
+        if self._closed.is_set():
             raise TrialStoppedError("the run was stopped before this trial started")
 
     def close(self) -> None:
         """End every call under way with `TrialStoppedError`."""
-        self._closed = True
+        self._closed.set()
         for inbox in list(self._inboxes.values()):
             inbox.put(("stop", None))
 
-    def _willing(self, refusals: Mapping[str, str]) -> list[str]:
-        """Return the workers that have not refused; none where each may be asked."""
-        self.check_open()
-        present = self._present()
-        refused = [worker for worker in present if worker in refusals]
-        if refused and len(refused) == len(present):
-            lines = sorted({f"{worker}: {refusals[worker]}" for worker in refused})
-            raise TrialError(f"no worker of the cluster may run it: {'; '.join(lines)}")
-        return [worker for worker in present if worker not in refusals] if refused else []
+    def _willing(self, refusals: Mapping[str, str], until: float | None) -> list[str]:
+        """Return the workers that have not refused; none where each may be asked.
+
+        Where all that are there have refused, and one that has not is gone, wait for it.
+        """
+        patience = time.monotonic() + _GRACE_S
+        while True:
+            self.check_open()
+            present = self._present()
+            self._seen.update(present)
+            refused = [worker for worker in present if worker in refusals]
+            if not refused:
+                return []
+            if len(refused) < len(present):
+                return [worker for worker in present if worker not in refusals]
+            if time.monotonic() >= patience:
+                self._seen.intersection_update(present)  # who stays away is waited for once
+            if self._seen <= refusals.keys():
+                lines = sorted({f"{worker}: {refusals[worker]}" for worker in refused})
+                raise TrialError(f"no worker of the cluster may run it: {'; '.join(lines)}")
+            _check_time(until)
+            self._closed.wait(_LOOK_S)
 
     def _present(self) -> list[str]:
         return list(self._client.scheduler_info(n_workers=-1)["workers"])
@@ -174,14 +194,18 @@ class Desk:
                     raise translated(value, self._client)
                 if kind == "event":
                     on_event(value)
-                if kind == "stop" or self._closed:
+                if kind == "stop" or self._closed.is_set():
                     raise TrialStoppedError("the run was stopped while this trial was running")
-                if until is not None and time.monotonic() > until:
-                    raise TrialTimeoutError("the experiment's time was up")
+                _check_time(until)
                 if kind == "nothing" and workers and not set(workers) & set(self._present()):
                     return None
         finally:
             pending.cancel()  # where it is done, nothing happens
+
+
+def _check_time(until: float | None) -> None:
+    if until is not None and time.monotonic() > until:
+        raise TrialTimeoutError("the experiment's time was up")
 
 
 def _report(pending: Pending, inbox: queue.SimpleQueue[tuple[str, Any]]) -> None:

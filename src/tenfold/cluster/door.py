@@ -27,7 +27,7 @@ def check_cluster(
     found = re.fullmatch(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^:/\s]+):(\d{1,5})", address)
     if not found:
         raise UsageError(
-            f"--cluster is {address!r}: a Dask scheduler's address is needed, "
+            f"--cluster is {_shown(address)}: a Dask scheduler's address is needed, "
             "tcp://127.0.0.1:8786 or tls://HOST:8786 for example"
         )
     if found[1] == "tcp" and not insecure and not _is_loopback(found[2]):
@@ -43,14 +43,21 @@ def check_cluster(
     if not uri.startswith(("http://", "https://")):
         raise UsageError(
             "--cluster needs an MLflow server that every worker reaches: set MLFLOW_TRACKING_URI "
-            f"to its http:// or https:// address; it is {without_password(uri)!r} "
+            f"to its http:// or https:// address; it is {_shown(uri)} "
             "(docs/scaling.md starts one)"
         )
     if not api.startswith(("http://", "https://")):
         raise UsageError(
             "--cluster needs a Prefect server that every worker reaches: set PREFECT_API_URL to "
-            f"its http:// or https:// address; it is {api!r} (docs/scaling.md starts one)"
+            f"its http:// or https:// address; it is {_shown(api)} (docs/scaling.md starts one)"
         )
+
+
+def _shown(address: str) -> str:
+    """Return an address for a message, unless it may hold a password in a place unknown."""
+    if "@" in address and "://" not in address:
+        return "not shown, for it may hold a password"
+    return repr(without_password(address))
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from tenfold._optional import require
+from tenfold.config import without_password
 from tenfold.errors import ServerError, TenfoldError, UnreachableServerError
 
 _FLUSH_S = 30.0
@@ -56,15 +57,15 @@ def went_away(error: BaseException, api: str) -> ServerError:
         api: The server's address.
     """
     return ServerError(
-        f"the Prefect server at {api} no longer answers ({first_line(error)}); start it, or leave "
-        "it out with --executor local, and run the same command again: finished trials are not "
-        "run again"
+        f"the Prefect server at {without_password(api)} no longer answers ({first_line(error)}); "
+        "start it, or leave it out with --executor local, and run the same command again: finished "
+        "trials are not run again"
     )
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says first; of one that says nothing, its name."""
-    return (str(error).splitlines() or [repr(error)])[0]
+    """Return what an error says first, with no password; of one that says nothing, its name."""
+    return without_password((str(error).splitlines() or [repr(error)])[0])
 
 
 def _check(api: str) -> None:
@@ -81,9 +82,9 @@ def _check(api: str) -> None:
             error = found
     if error is not None:
         raise UnreachableServerError(
-            f"no Prefect server answers at PREFECT_API_URL={api!r} ({first_line(error)}); start "
-            "one with `tenfold up`, correct the address (it ends with /api), or unset "
-            "PREFECT_API_URL"
+            f"no Prefect server answers at PREFECT_API_URL={without_password(api)!r} "
+            f"({first_line(error)}); start one with `tenfold up`, correct the address (it ends "
+            "with /api), or unset PREFECT_API_URL"
         ) from error
 
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from tenfold.config import ExperimentConfig, load_settings, without_passwords
+from tenfold.config import ExperimentConfig, load_settings, without_password, without_passwords
 from tenfold.errors import ConfigError, UsageError
 from tenfold.executor import Executor
 from tenfold.flow.artifacts import Reported, publish
@@ -97,8 +97,8 @@ def run_in_flow(
         _raise_end(raised, lost, api)
     if lost:
         observer.said(
-            f"warning: the Prefect server at {api} could not be told how this run ended "
-            f"({first_line(lost[0])}); its results are whole"
+            f"warning: the Prefect server at {without_password(api)} could not be told how this "
+            f"run ended ({first_line(lost[0])}); its results are whole"
         )
     return results[0]
 
@@ -244,7 +244,7 @@ def _address() -> str:
     context = FlowRunContext.get()
     assert context is not None, "a flow runs in its context"
     assert context.flow_run is not None, "a flow runs in its context"
-    return url_for(context.flow_run) or "its page"
+    return without_password(url_for(context.flow_run) or "its page")
 
 
 def _raise_end(raised: Sequence[BaseException], lost: Sequence[Exception], api: str) -> NoReturn:
