@@ -79,11 +79,13 @@ def test_as_many_processes_as_there_are_gpus_share_a_training(monkeypatch):
     [
         ("flags\t\t: fpu sse2 avx512_bf16", torch.bfloat16),
         ("flags\t\t: fpu amx_bf16", torch.bfloat16),
+        ("flags\t\t: fpu avx512_bf16 avx512_fp16 amx_bf16", torch.bfloat16),
+        ("flags\t\t: fpu avx512_bf16 avx512_fp16", torch.float32),
         ("flags\t\t: fpu avx2", torch.float32),
         ("Features\t: fp asimd", torch.float32),
     ],
 )
-def test_a_processor_computes_in_bfloat16_only_where_its_flags_say_so(flags, line, expected):
+def test_a_processor_computes_in_bfloat16_only_where_its_flags_say_it_gains(flags, line, expected):
     flags(line)
     assert resolve_precision(CPU) == expected
     assert resolve_precision(CPU, "float32") == torch.float32
