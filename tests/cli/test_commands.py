@@ -16,12 +16,12 @@ SMALL = ["--set", "dataset.cv_repeats=1", "--set", "dataset.cv_folds=2"]
 
 
 @pytest.fixture
-def tenfold(tmp_path):
-    """Return a function that runs the command in an empty folder."""
+def called(tmp_path):
+    """Return a function that runs a command in an empty folder."""
 
-    def run(*arguments, **environ):
+    def run(command, environ):
         return subprocess.run(
-            [sys.executable, "-m", "tenfold", *arguments],
+            command,
             capture_output=True,
             text=True,
             cwd=tmp_path,
@@ -33,19 +33,22 @@ def tenfold(tmp_path):
 
 
 @pytest.fixture
-def redirected(tmp_path):
-    """Return a function that runs the command with a shell's redirection of its streams."""
+def tenfold(called):
+    """Return a function that runs the command line."""
+
+    def run(*arguments, **environ):
+        return called([sys.executable, "-m", "tenfold", *arguments], environ)
+
+    return run
+
+
+@pytest.fixture
+def redirected(called):
+    """Return a function that runs the command line with a shell's redirection of its streams."""
 
     def run(redirection, *arguments, **environ):
         command = [sys.executable, "-m", "tenfold", *arguments]
-        return subprocess.run(
-            ["sh", "-c", f'exec "$@" {redirection}', "sh", *command],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**os.environ, **environ},
-            check=False,
-        )
+        return called(["sh", "-c", f'exec "$@" {redirection}', "sh", *command], environ)
 
     return run
 
